@@ -1,0 +1,77 @@
+"""Honest statistics over few seeds: interquartile mean, bootstrap intervals, and "cannot tell yet".
+
+Written on numpy and scipy after Agarwal et al., "Deep RL at the edge of the statistical precipice" (2021).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from scipy.stats import trim_mean
+
+from rewardsmith.errors import StatisticsError
+
+MIN_SEEDS = 3
+RESAMPLES = 2000
+
+
+class Interval(NamedTuple):
+    """A point estimate with a 95 % interval. `over` says what was resampled: training seeds, or only episodes."""
+
+    point: float
+    low: float
+    high: float
+    n: int
+    over: Literal["seeds", "episodes, not seeds"]
+
+    def __str__(self) -> str:
+        text = f"{self.point:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        return text if self.over == "seeds" else f"{text} ({self.over})"
+
+
+def iqm(scores: Sequence[float] | np.ndarray) -> float:
+    """Interquartile mean of `scores`, shape (n,): the mean of the middle half. Higher is better.
+
+    Raises: StatisticsError: no scores.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if values.size == 0:
+        raise StatisticsError("the interquartile mean of no scores is undefined")
+    return float(trim_mean(values, 0.25))
+
+
+def interval(
+    scores: Sequence[float] | np.ndarray,
+    *,
+    seed: int = 0,
+    over: Literal["seeds", "episodes, not seeds"] = "seeds",
+) -> Interval:
+    """IQM of `scores`, shape (n,), with a percentile bootstrap 95 % interval.
+
+    Below three seeds the interval is over episodes only, and says so: pass per-episode scores then.
+    Raises: StatisticsError: fewer than three scores with `over="seeds"`, or none at all.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if over == "seeds" and values.size < MIN_SEEDS:
+        raise StatisticsError(
+            f"an interval over {values.size} seed(s) means nothing",
+            hint=f"train at least {MIN_SEEDS} seeds, or report episodes with over='episodes, not seeds'",
+        )
+    point = iqm(values)
+    rng = np.random.default_rng(seed)
+    draws = values[rng.integers(values.size, size=(RESAMPLES, values.size))]
+    low, high = np.quantile(trim_mean(draws, 0.25, axis=1), [0.025, 0.975])
+    return Interval(point, float(low), float(high), values.size, over)
+
+
+def compare(a: Interval, b: Interval) -> Literal["better", "worse", "cannot tell yet"]:
+    """Whether `a` beats `b`: only disjoint intervals over seeds count."""
+    if a.over != "seeds" or b.over != "seeds":
+        return "cannot tell yet"
+    if a.low > b.high:
+        return "better"
+    if a.high < b.low:
+        return "worse"
+    return "cannot tell yet"

@@ -1,0 +1,225 @@
+"""The data that flows through one turn of the loop. Records only: no behaviour beyond (de)serialization, no torch.
+
+Task -> Proposal -> Verdict -> TrainingResult -> Analysis -> Feedback. Everything is keyed by candidate id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from enum import StrEnum
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Dtype = Literal["float32", "int64", "bool", "uint8"]
+Severity = Literal["refuse", "warn", "info"]
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, closed, JSON in and out through pydantic."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# --- what a reward may look at -------------------------------------------------------------------------------------
+
+
+class FeatureSpec(Record):
+    """One named feature: per-row `shape` (without the batch dimension), range, unit and a line of meaning."""
+
+    name: str
+    shape: tuple[int, ...] = ()
+    dtype: Dtype = "float32"
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    about: str = ""
+
+
+class ActionSpec(Record):
+    """The action as a reward sees it: continuous `(N, A)` float32, discrete `(N,)` int64, multi-discrete `(N, A)` int64."""
+
+    kind: Literal["continuous", "discrete", "multi_discrete"]
+    shape: tuple[int, ...] = ()
+    low: tuple[float, ...] | None = None
+    high: tuple[float, ...] | None = None
+    n: int | None = None
+    nvec: tuple[int, ...] | None = None
+    about: str = ""
+
+    @property
+    def dtype(self) -> Dtype:
+        return "float32" if self.kind == "continuous" else "int64"
+
+
+class RewardInterface(Record):
+    """Everything a reward function may read. `terminated` is added to `next_obs` by the tracer and is not listed here."""
+
+    features: tuple[FeatureSpec, ...]
+    action: ActionSpec
+
+    @property
+    def digest(self) -> str:
+        """Short content hash; a graph is valid only for the interface it was traced against."""
+        shapes = [(f.name, f.shape, f.dtype) for f in self.features]
+        return content_id([shapes, self.action.kind, self.action.shape, self.action.n, self.action.nvec])
+
+    def feature(self, name: str) -> FeatureSpec:
+        return next(f for f in self.features if f.name == name)
+
+
+def content_id(value: object, length: int = 12) -> str:
+    """Hex content hash of a JSON-able value or a string."""
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+# --- the task and its goal -----------------------------------------------------------------------------------------
+
+GoalKind = Literal["pack", "metric_file", "model", "people", "native"]
+
+
+class EnvSpec(Record):
+    """How to build an environment again, in any process: `name` as the person typed it, plus its keyword arguments."""
+
+    name: str
+    kwargs: dict[str, object] = Field(default_factory=dict)
+
+
+class Goal(Record):
+    """How success is measured, kept apart from every reward (DESIGN section 5)."""
+
+    kind: GoalKind
+    task: str = ""  # pack: the task's name
+    path: str = ""  # metric_file: the file
+    code: str = ""  # model: the frozen goal.py
+    about: str = ""  # one line in plain words, shown to people and to the model
+
+    @property
+    def digest(self) -> str:
+        return content_id(self.model_dump(mode="json"))
+
+
+class Task(Record):
+    env: EnvSpec
+    words: str
+    goal: Goal
+    words_given: bool = True
+
+
+# --- candidates ----------------------------------------------------------------------------------------------------
+
+
+class CandidateState(StrEnum):
+    """Where a candidate stands; every candidate ends in one of these, and the name says whose fault it was."""
+
+    PROPOSED = "proposed"
+    CHECKED = "checked"
+    TRAINING = "training"
+    # terminal
+    ACCEPTED = "accepted"
+    OUTSCORED = "outscored"
+    DROPPED = "dropped"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"
+    CRASHED_REWARD = "crashed_reward"
+    CRASHED_ENV = "crashed_env"
+    DIVERGED = "diverged"
+    TIMED_OUT = "timed_out"
+    MODEL_FAILED = "model_failed"
+    BUDGET = "budget"
+
+
+class Proposal(Record):
+    """One candidate reward as proposed. `code` is untrusted text; `id` names it everywhere afterwards."""
+
+    id: str
+    round: int
+    sample: int
+    code: str
+    origin: Literal["model", "builtin", "file"]
+    parents: tuple[str, ...] = ()
+    repair_of: str | None = None
+    thoughts: str = ""  # what the designer said around the code (untrusted)
+    failure: str = ""  # non-empty: no code could be had (empty reply, no code block, server error)
+
+
+class Finding(Record):
+    """One thing the critic has to say: `id` is stable (`gate.import`), `hint` is the fix in words a model can act on."""
+
+    id: str
+    severity: Severity
+    message: str
+    hint: str = ""
+    line: int | None = None
+
+
+class Verdict(Record):
+    candidate: str
+    accepted: bool
+    findings: tuple[Finding, ...] = ()
+    graph_id: str = ""  # content hash of the traced graph; empty when refused before tracing
+    cost_ms: float = 0.0
+
+
+# --- training ------------------------------------------------------------------------------------------------------
+
+
+class Member(NamedTuple):
+    """One policy of the population."""
+
+    candidate: str
+    seed: int
+
+
+class CurvePoint(Record):
+    """One clean evaluation of one member."""
+
+    env_steps: int
+    fitness: float
+    success: float
+    episode_length: float
+    episodes: int
+    components: dict[str, float] = Field(default_factory=dict)  # mean per step over the rollout before this point
+    reward: float = 0.0  # the candidate's own mean reward per step (information only; selection never reads it)
+
+
+class MemberResult(Record):
+    """What became of one member. `curve` is in env steps, ascending."""
+
+    candidate: str
+    seed: int
+    state: Literal["trained", "dropped", "diverged", "crashed_reward", "crashed_env", "timed_out", "budget"]
+    env_steps: int
+    wall_s: float
+    curve: tuple[CurvePoint, ...] = ()
+    error: str = ""
+
+
+class TrainingResult(Record):
+    """All members of one candidate."""
+
+    candidate: str
+    members: tuple[MemberResult, ...]
+
+    @property
+    def final_scores(self) -> list[tuple[float, float]]:
+        """(success, fitness) at the last evaluation of every member that was trained to the end."""
+        return [(m.curve[-1].success, m.curve[-1].fitness) for m in self.members if m.state == "trained" and m.curve]
+
+
+class Analysis(Record):
+    """What the analyzer saw in a trained candidate: text for the next prompt and facts for the report."""
+
+    candidate: str
+    reflection: str
+    observations: tuple[str, ...] = ()
+
+
+class Feedback(Record):
+    """What the next round is told: the best candidate so far, what is known about it, and wishes of the person."""
+
+    best: str | None
+    text: str
+    wishes: tuple[str, ...] = ()
