@@ -38,7 +38,7 @@ class FeatureSpec(Record):
 
 
 class ActionSpec(Record):
-    """The action as a reward sees it: continuous `(N, A)` float32, discrete `(N,)` int64, multi-discrete `(N, A)` int64."""
+    """The action a reward sees: continuous `(N, A)` float32, discrete `(N,)` int64, multi-discrete `(N, A)` int64."""
 
     kind: Literal["continuous", "discrete", "multi_discrete"]
     shape: tuple[int, ...] = ()
@@ -54,7 +54,7 @@ class ActionSpec(Record):
 
 
 class RewardInterface(Record):
-    """Everything a reward function may read. `terminated` is added to `next_obs` by the tracer and is not listed here."""
+    """Everything a reward may read. `terminated` is added to `next_obs` by the tracer and is not listed here."""
 
     features: tuple[FeatureSpec, ...]
     action: ActionSpec
@@ -146,7 +146,7 @@ class Proposal(Record):
 
 
 class Finding(Record):
-    """One thing the critic has to say: `id` is stable (`gate.import`), `hint` is the fix in words a model can act on."""
+    """What the critic has to say: `id` is stable (`gate.import`), `hint` is the fix in words a model can act on."""
 
     id: str
     severity: Severity
