@@ -1,0 +1,1 @@
+"""Small worlds and servers the tests stand on."""
