@@ -1,0 +1,24 @@
+"""Runs are files: atomic writes, a journal that is committed before it is used, and the folder that holds both.
+
+Nothing recorded here is lost by killing the process; a full disk or a damaged file is an error that says what to do.
+"""
+
+from __future__ import annotations
+
+from rewardsmith.store.atomic import read_json, write_bytes, write_json, write_text
+from rewardsmith.store.folder import CandidateFolder, RunFolder, RunInfo, find_run, latest_run, list_runs
+from rewardsmith.store.journal import Journal
+
+__all__ = [
+    "CandidateFolder",
+    "Journal",
+    "RunFolder",
+    "RunInfo",
+    "find_run",
+    "latest_run",
+    "list_runs",
+    "read_json",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
