@@ -1,0 +1,11 @@
+"""The jail: runs `module.run(payload) -> bytes` in a short-lived, locked process. Generic: it knows nothing of rewards.
+
+A warm zygote imports the module once; every call is one fork of it that locks itself before it looks at the payload.
+What comes back is untrusted bytes. Read `parent.py` for the outside, `zygote.py` for the inside, `lock.py` for the lock.
+"""
+
+from rewardsmith.jail.parent import Jail
+from rewardsmith.jail.records import JailFault, JailKilled, JailLimits, JailOutputError, JailRung, JailTimeout
+from rewardsmith.jail.rungs import probe
+
+__all__ = ["Jail", "JailFault", "JailKilled", "JailLimits", "JailOutputError", "JailRung", "JailTimeout", "probe"]

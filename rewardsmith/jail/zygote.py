@@ -1,0 +1,216 @@
+"""The zygote: a trusted process that imports a module once, then forks one locked child per request.
+
+It talks to its parent over standard input and output (frames: 4 bytes of length, then bytes) and ends when the pipe
+does. It never looks into a payload or a result. Started by `parent.py` as `python -c BOOTSTRAP PATH MODULE LIMITS MODE`.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import struct
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+from rewardsmith.jail.lock import ALIVE_FD, OUTPUT_FD, lock
+from rewardsmith.jail.records import JailLimits
+
+RESULT, RAISED = b"R", b"E"  # first byte of a result frame: what `run` returned, or what it raised
+MAGIC = b"rwsj"
+FRAME = struct.Struct(">4scQ")  # magic, kind, length of the body
+_LENGTH = struct.Struct(">I")
+_ERROR_CHARS = 4000
+
+
+class ParentGone(Exception):
+    """The parent closed its end: time to stop."""
+
+
+def main(module: str, limits: JailLimits, *, filtered: bool) -> None:
+    """Import and warm `module`, say so, then serve requests until the parent goes away."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests, replies, null = _take_over_stdio()
+    jailed = importlib.import_module(module)
+    jailed.warm()
+    gc.collect()
+    gc.freeze()  # children then share these pages instead of copying them at their first collection
+    flaw = ""
+    if filtered:  # prove the lock before anything depends on it
+        proof, _ = _call(_touch_a_file, b"null", limits, filtered=True, null=null, requests=requests)
+        if proof["signal"] != signal.SIGSYS:
+            flaw = f"the lock did not hold or could not be applied: {proof['lock_error'] or proof}"
+    _send(replies, json.dumps({"flaw": flaw}).encode())
+    while True:
+        try:
+            payload = _receive(requests)
+            header, output = _call(jailed.run, payload, limits, filtered=filtered, null=null, requests=requests)
+            _send(replies, json.dumps(header).encode())
+            _send(replies, output)
+        except (ParentGone, BrokenPipeError):
+            return
+
+
+def _take_over_stdio() -> tuple[int, int, int]:
+    """Move the protocol away from fds 0 and 1, so that a stray print cannot disturb it."""
+    requests, replies = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    return requests, replies, null
+
+
+# --- one call ------------------------------------------------------------------------------------------------------
+
+
+def _call(
+    run: Callable[[object], bytes], payload: bytes, limits: JailLimits, *, filtered: bool, null: int, requests: int
+) -> tuple[dict[str, object], bytes]:
+    """Fork, watch, reap; returns what happened and the raw bytes that the child left behind."""
+    alive, child_alive = os.pipe()
+    output = _anonymous_file()
+    zygote = os.getpid()
+    started = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        _child(run, payload, limits, output=output, alive=child_alive, null=null, zygote=zygote, filtered=filtered)
+    os.close(child_alive)
+    try:
+        locked, timed_out = _watch(alive, requests, started + limits.wall_s)
+    finally:
+        _kill_group(pid)
+        _, status = os.waitpid(pid, 0)
+        os.close(alive)
+    size = os.fstat(output).st_size
+    body = os.pread(output, min(size, limits.output_bytes + FRAME.size), 0)
+    os.close(output)
+    return {
+        "locked": locked,
+        "timed_out": timed_out,
+        "exit": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+        "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
+        "size": size,
+        "lock_error": body[:_ERROR_CHARS].decode(errors="replace") if not locked else "",
+    }, body if locked else b""
+
+
+def _watch(alive: int, requests: int, deadline: float) -> tuple[bool, bool]:
+    """Wait until the child is dead or its time is up; returns (it was locked, time ran out)."""
+    locked = False
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return locked, True
+        readable, _, _ = select.select([alive, requests], [], [], left)
+        if requests in readable:  # nothing may come while a call runs, so this is the end of the pipe
+            raise ParentGone
+        if alive in readable:
+            if os.read(alive, 1) == b"":
+                return locked, False
+            locked = True
+
+
+def _kill_group(pid: int) -> None:
+    """A child that has just exited by itself keeps its exit status: the kill changes nothing for it."""
+    for kill in (os.killpg, os.kill):
+        try:
+            kill(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):  # not yet a group of its own; already gone
+            continue
+
+
+def _anonymous_file() -> int:
+    """A file without a name. Its size is capped by RLIMIT_FSIZE in the child; unlike a pipe it cannot block."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("jail", os.MFD_CLOEXEC)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _child(
+    run: Callable[[object], bytes],
+    payload: bytes,
+    limits: JailLimits,
+    *,
+    output: int,
+    alive: int,
+    null: int,
+    zygote: int,
+    filtered: bool,
+) -> NoReturn:
+    """Lock, run, write, exit. Never returns, whatever goes wrong: a child must not go on as a second zygote."""
+    code = 1
+    try:
+        lock(limits, output=output, alive=alive, null=null, zygote=zygote, filtered=filtered)
+        os.write(ALIVE_FD, b"\n")  # from here on whatever goes wrong is the payload's fault
+        _write_all(OUTPUT_FD, _framed_result(run, payload))
+        code = 0
+    except BaseException as error:  # a failed lock (then the message is read) or a result over the size limit
+        _complain(f"{type(error).__name__}: {error}", output)
+    finally:
+        os._exit(code)
+
+
+def _framed_result(run: Callable[[object], bytes], payload: bytes) -> bytes:
+    try:
+        body, kind = run(json.loads(payload)), RESULT
+        if not isinstance(body, bytes):
+            raise TypeError(f"run returned {type(body).__name__} instead of bytes")
+    except BaseException as error:
+        body, kind = f"{type(error).__name__}: {error}"[:_ERROR_CHARS].encode(errors="replace"), RAISED
+    return FRAME.pack(MAGIC, kind, len(body)) + body
+
+
+def _complain(message: str, output: int) -> None:
+    for fd in (OUTPUT_FD, output):  # the lock may have failed before or after the descriptors were moved
+        try:
+            os.write(fd, message.encode(errors="replace")[:_ERROR_CHARS])
+            return
+        except OSError:
+            continue
+
+
+def _touch_a_file(_: object) -> bytes:
+    """What a locked child must not survive."""
+    os.close(os.open("/", os.O_RDONLY))
+    return b"opened a file"
+
+
+# --- frames on a pipe ----------------------------------------------------------------------------------------------
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _send(fd: int, data: bytes) -> None:
+    _write_all(fd, _LENGTH.pack(len(data)) + data)
+
+
+def _receive(fd: int) -> bytes:
+    return _read_exactly(fd, _LENGTH.unpack(_read_exactly(fd, _LENGTH.size))[0])
+
+
+def _read_exactly(fd: int, count: int) -> bytes:
+    parts = []
+    while count:
+        part = os.read(fd, min(count, 1 << 20))
+        if not part:
+            raise ParentGone
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def start_from_arguments() -> None:
+    """Entry point of the bootstrap: `sys.argv` is PATH, MODULE, LIMITS (JSON), MODE (filtered or open)."""
+    _, _, module, limits, mode = sys.argv
+    main(module, JailLimits.model_validate_json(limits), filtered=mode == "filtered")
