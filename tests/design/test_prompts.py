@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from rewardsmith.design import designer as designer_module
+from rewardsmith.design.designer import ModelDesigner
+from rewardsmith.design.goal import goal_messages
+from rewardsmith.design.prompts import PromptLibrary, action_row, feature_rows, resource_root
+from rewardsmith.errors import UsageError
+from rewardsmith.types import ActionSpec, FeatureSpec, Feedback, Finding, Proposal, Verdict
+from tests.design.cards import CARD, CONTEXT
+
+GOLDEN = Path(__file__).parent / "golden"
+PROMPTS = PromptLibrary()
+FINDINGS = Verdict(
+    candidate="r1s0",
+    accepted=False,
+    findings=(
+        Finding(id="gate.if", severity="refuse", message="`if` on a tensor", hint="use torch.where", line=2),
+        Finding(id="data.unused", severity="warn", message="`touching` is never read"),
+        Finding(id="cost", severity="info", message="took 3 ms"),
+    ),
+)
+PROPOSAL = Proposal(id="r1s0", round=1, sample=0, code="def compute_reward():\n    if x > 1:\n", origin="model")
+
+
+class Silent:
+    name = "silent"
+
+
+@pytest.fixture(autouse=True)
+def two_tools(monkeypatch):
+    tools = ["`sign_only(x)`: -1, 0 or 1.", "`contains(text, words)`: true where `words` occur."]
+    monkeypatch.setattr(designer_module, "toolkit_lines", lambda: iter(tools))
+
+
+def conversations() -> dict[str, str]:
+    designer = ModelDesigner(Silent())
+    later = dataclasses.replace(
+        CONTEXT, best_code="CODE", feedback=Feedback(best="r1s0", text="success: 0.10", wishes=("go slower",))
+    )
+    nothing = dataclasses.replace(CONTEXT, feedback=Feedback(best=None, text="all eight were refused"))
+    talks = {
+        "first": designer.messages(CONTEXT, round=1, sample=0),
+        "first-with-angle": designer.messages(CONTEXT, round=1, sample=2)[1:],
+        "later": designer.messages(later, round=2, sample=0)[1:],
+        "later-without-best": designer.messages(nothing, round=2, sample=1)[1:],
+        "repair": designer.repair_messages(CONTEXT, PROPOSAL, FINDINGS)[2:],
+        "repair-without-code": designer.repair_messages(
+            CONTEXT, PROPOSAL.model_copy(update={"code": "", "failure": "the reply is empty"}), FINDINGS
+        )[2:],
+        "goal": goal_messages(PROMPTS, CARD, "hop to the right"),
+    }
+    return {name: "\n".join(f"[{m.role}]\n{m.content}" for m in talk) for name, talk in talks.items()}
+
+
+NAMES = ("first", "first-with-angle", "later", "later-without-best", "repair", "repair-without-code", "goal")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_golden_renders(name):
+    """Prompts change only on purpose. After a change: UPDATE_GOLDEN=1 pytest tests/design/test_prompts.py, and read."""
+    text = conversations()[name]
+    path = GOLDEN / f"{name}.md"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+@pytest.mark.parametrize("name", PROMPTS.names())
+def test_every_template_has_a_version(name):
+    assert PROMPTS.version(name) >= 1
+
+
+def test_no_braces_are_left_over():
+    for text in conversations().values():
+        assert not re.search(r"\{[{%#]|[}%#]\}", text)
+
+
+def test_goal_and_reward_never_meet():
+    talks = conversations()
+    assert "compute_reward" not in talks["goal"]
+    assert "metres travelled" not in talks["goal"]
+    for name in set(NAMES) - {"goal"}:
+        assert "def episode" not in talks[name]
+
+
+def test_untrusted_text_cannot_become_a_template_or_hide_characters():
+    nasty = "{{ 7 * 7 }} {% include 'x' %} \x1b[31mred\u202e\x00"
+    context = dataclasses.replace(
+        CONTEXT,
+        best_code=f"# {nasty}",
+        feedback=Feedback(best="r1s0", text=nasty, wishes=(nasty,)),
+    )
+    text = ModelDesigner(Silent()).messages(context, round=2, sample=0)
+    told = "\n".join(m.content for m in text)
+    assert "{{ 7 * 7 }}" in told
+    assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", told)
+
+
+def test_a_missing_value_is_an_error(tmp_path):
+    (tmp_path / "a.md.j2").write_text("{# version: 3. A test. #}\nHello {{ person }}\n")
+    library = PromptLibrary(tmp_path)
+    assert library.version("a.md.j2") == 3
+    assert library.render("a.md.j2", person="you") == "Hello you\n"
+    with pytest.raises(UsageError, match="person"):
+        library.render("a.md.j2")
+
+
+@pytest.mark.parametrize(
+    ("source", "word"), [("Hello\n", "no version"), ("{# version: 1. T. #}\n{% if %}\n", "cannot be rendered")]
+)
+def test_broken_templates_are_named(tmp_path, source, word):
+    (tmp_path / "a.md.j2").write_text(source)
+    with pytest.raises(UsageError, match=word) as caught:
+        PromptLibrary(tmp_path).render("a.md.j2")
+    assert "a.md.j2" in caught.value.message
+
+
+def test_an_unknown_template_lists_the_known_ones():
+    with pytest.raises(UsageError, match="eureka/user"):
+        PROMPTS.render("eureka/usr.md.j2")
+
+
+def test_the_digest_follows_the_texts(tmp_path):
+    (tmp_path / "a.md.j2").write_text("{# version: 1. A. #}\nA\n")
+    before = PromptLibrary(tmp_path).digest()
+    (tmp_path / "a.md.j2").write_text("{# version: 1. A. #}\nB\n")
+    assert PromptLibrary(tmp_path).digest() != before
+
+
+def test_resource_root_is_a_folder_with_prompts():
+    assert (resource_root("prompts") / "eureka" / "system.md.j2").is_file()
+
+
+@pytest.mark.parametrize(
+    ("action", "shape", "span"),
+    [
+        (ActionSpec(kind="continuous", shape=(2,), low=(-1.0, -1.0), high=(1.0, 1.0)), "(N, 2)", "-1 ... 1"),
+        (ActionSpec(kind="continuous", shape=(2,), low=(-1.0, 0.0), high=(1.0, 2.0)), "(N, 2)", "-1 ... 1; 0 ... 2"),
+        (ActionSpec(kind="continuous", shape=(1,)), "(N, 1)", "any"),
+        (ActionSpec(kind="discrete", n=4), "(N,)", "0 ... 3"),
+        (ActionSpec(kind="multi_discrete", shape=(2,), nvec=(2, 3)), "(N, 2)", "0 ... 1; 0 ... 2"),
+    ],
+)
+def test_action_rows(action, shape, span):
+    row = action_row(action)
+    assert (row["shape"], row["range"]) == (shape, span)
+
+
+def test_feature_rows_cannot_break_the_table():
+    (row,) = feature_rows((FeatureSpec(name="x", low=0.0, about="a | b\nc"),))
+    assert row["about"] == "a / b c"
+    assert row["range"] == "0 ... inf"
