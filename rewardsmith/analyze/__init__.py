@@ -1,0 +1,4 @@
+"""What came out of training: reflection and observations for the next prompt, films and the report for people.
+
+Nothing here can change a result: it reads records and recordings, and writes text, HTML and video.
+"""

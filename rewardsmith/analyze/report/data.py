@@ -1,0 +1,106 @@
+"""What a report is made of. Plain records, filled in by whoever knows the run folder; every text may be hostile."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from rewardsmith.budget import BudgetLimits
+from rewardsmith.types import CandidateState, Finding, GoalKind, MemberResult, Record
+
+Origin = Literal["model", "builtin", "file", "recorded"]
+RunStatus = Literal["finished", "interrupted", "running", "nothing acceptable", "budget spent", "failed"]
+
+
+class Scores(Record):
+    """One score per training seed, from the clean evaluator, at the end of training. Higher is better."""
+
+    success: tuple[float, ...] = ()  # each 0 to 1; NaN where the goal knows no success
+    fitness: tuple[float, ...] = ()
+    episodes: int = 0  # evaluation episodes behind each score; 0 when unknown
+
+
+class ReportHeadline(Record):
+    """Winner against sparse reference, retrained on seeds that selection never saw."""
+
+    designed: Scores
+    sparse: Scores | None = None
+    human: Scores | None = None  # the environment's published reward, where it was trained as well
+
+
+class ReportCandidate(Record):
+    """One candidate with everything known about it. `members` holds its curves, one member per seed."""
+
+    id: str
+    round: int
+    state: CandidateState
+    origin: Origin
+    code: str = ""
+    parents: tuple[str, ...] = ()
+    repair_of: str | None = None
+    thoughts: str = ""  # what the designer said around the code
+    failure: str = ""  # why no code could be had
+    findings: tuple[Finding, ...] = ()
+    members: tuple[MemberResult, ...] = ()
+    reflection: str = ""
+    observations: tuple[str, ...] = ()
+
+
+class RoundFeedback(Record):
+    """What the designer was told after `round`, word for word."""
+
+    round: int
+    text: str
+    wishes: tuple[str, ...] = ()
+
+
+class Media(Record):
+    """A film (`mp4`) or a strip of frames (`png`), embedded in the page."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+
+    kind: Literal["mp4", "png"]
+    data: bytes
+    caption: str = ""
+
+
+class BudgetUse(Record):
+    """What the run cost. `usd` is None when no prices were given: a price is never guessed."""
+
+    calls: int = 0
+    tokens: int = 0
+    env_steps: int = 0
+    wall_s: float = 0.0
+    usd: float | None = None
+    limits: BudgetLimits = Field(default_factory=lambda: BudgetLimits.model_validate({}))
+
+
+class ReportData(Record):
+    """Everything a report shows. Only `run_id`, `words`, `environment` and `goal_kind` are needed."""
+
+    run_id: str
+    words: str
+    environment: str
+    goal_kind: GoalKind
+    environment_about: str = ""
+    goal_about: str = ""  # the goal in plain words
+    status: RunStatus = "finished"
+    created: str = ""  # date and time as text
+    designer: str = ""  # the model's name, or "builtin"
+    method: str = ""
+    headline: ReportHeadline | None = None
+    candidates: tuple[ReportCandidate, ...] = ()  # in the order they were proposed
+    best: str | None = None
+    diff_base: str | None = None  # what the best is compared with; None: its parent, else the best of an earlier round
+    references: dict[str, tuple[MemberResult, ...]] = Field(
+        default_factory=dict
+    )  # curves to draw beside: "sparse", ...
+    final_members: tuple[MemberResult, ...] = ()  # the winner's curves on the fresh seeds
+    feedbacks: tuple[RoundFeedback, ...] = ()
+    budget: BudgetUse = BudgetUse()
+    versions: dict[str, str] = Field(default_factory=dict)
+    hardware: str = ""
+    command: str = ""  # how the run was started
+    media: tuple[Media, ...] = ()
+    notes: tuple[str, ...] = ()  # such as "the model's text is a recorded transcript"
