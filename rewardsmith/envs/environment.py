@@ -1,0 +1,273 @@
+"""`Environment`: a resolved environment, whether from a pack or from a plain Gymnasium id."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from torch import Tensor
+
+from rewardsmith.envs.construct import bare_env, gym_spec, gymnasium_asset
+from rewardsmith.envs.gym_world import GymWorld
+from rewardsmith.envs.introspect import Description, describe
+from rewardsmith.envs.metrics import Metric, NativeMetric, PackMetric
+from rewardsmith.envs.mujoco_world import MujocoWorld, backend_fields
+from rewardsmith.envs.pack import Pack, TaskInfo, TrainingDefaults
+from rewardsmith.envs.physics import BatchBackend, load_mujoco
+from rewardsmith.envs.rendering import MujocoArtist, draw_gym
+from rewardsmith.envs.spaces import action_spec, observation_leaves
+from rewardsmith.envs.world import VecWorld
+from rewardsmith.errors import EnvironmentFault, unknown
+from rewardsmith.types import EnvSpec, FeatureSpec, RewardInterface
+
+DEFAULT_HORIZON = 1000
+"""Time limit of an environment that declares none."""
+
+
+class Environment:
+    """What every other part knows of an environment. Building one is cheap enough to do in each process.
+
+    Attributes:
+        spec: how to resolve it again.
+        interface: what rewards may read.
+        horizon: steps after which an episode is truncated.
+        dt: seconds per step, where known.
+        tasks: the pack's tasks by name; empty without a pack.
+        training: PPO settings that suit it.
+        reference_rewards: source text of `human` and `sparse` for the default task, where the pack has them.
+        separable: whether these two can be told apart by training on them.
+    """
+
+    spec: EnvSpec
+    name: str
+    about: str
+    interface: RewardInterface
+    horizon: int
+    dt: float | None = None
+    tasks: dict[str, TaskInfo]
+    default_task: str | None = None
+    training: TrainingDefaults
+    reference_rewards: dict[str, str]
+    separable: bool = True
+
+    def make_world(self, num_envs: int, *, threads: int = 1) -> VecWorld:
+        """`num_envs` rows; `threads` native threads where the simulator has its own. Reset all rows before stepping."""
+        raise NotImplementedError
+
+    def metric(self, task: str | None = None) -> Metric:
+        """The trusted metric of a task (None: the default task; without a pack: the native one).
+
+        Raises: EnvironmentFault: no such task.
+        """
+        raise NotImplementedError
+
+    def native_metric(self) -> Metric:
+        """`info["is_success"]` where there is one, else the environment's own return."""
+        raise NotImplementedError
+
+    def goal_states(self, n: int, rng: np.random.Generator) -> dict[str, Tensor] | None:
+        """Features (n, ...) of states in which the default task is achieved, or None where the pack states none."""
+        return None
+
+    def _task(self, task: str | None) -> TaskInfo:
+        name = task or self.default_task or ""
+        if name not in self.tasks:
+            raise EnvironmentFault(f"{self.name}: {unknown('task', name, self.tasks)}")
+        return self.tasks[name]
+
+
+class GymEnvironment(Environment):
+    """Any Gymnasium id without a pack."""
+
+    def __init__(self, spec: EnvSpec) -> None:
+        """Raises: EnvironmentFault, MissingExtra: it cannot be built, or is of a kind that cannot be used."""
+        self.spec, self.name = spec, spec.name
+        registered = gym_spec(spec.name)
+        self._make = functools.partial(bare_env, spec.name, spec.kwargs)
+        env = self._make()
+        try:
+            self._described: Description = describe(env, spec.name)
+        finally:
+            env.close()
+        self.interface, self.dt = self._described.interface, self._described.dt
+        self.horizon = registered.max_episode_steps or DEFAULT_HORIZON
+        self.about = self._described.about
+        if not registered.max_episode_steps:
+            self.about += f" (it declares no time limit: episodes are cut at {DEFAULT_HORIZON} steps)"
+        self.tasks, self.default_task = {}, None
+        self.training = TrainingDefaults()
+        self.reference_rewards = {}
+        self._threshold = registered.reward_threshold
+
+    def make_world(self, num_envs: int, *, threads: int = 1) -> VecWorld:
+        described = self._described
+        return GymWorld(
+            self._make,
+            num_envs,
+            name=self.name,
+            action=self.interface.action,
+            leaves=described.leaves,
+            horizon=self.horizon,
+            featurize=described.featurize,
+            draw=described.draw,
+            reader=described.reader,
+            info_names=("is_success",) if described.has_success else (),
+        )
+
+    def metric(self, task: str | None = None) -> Metric:
+        if task:
+            raise EnvironmentFault(
+                f"{self.name} has no pack and so no task {task!r}", hint="leave the task out, or give a metric file"
+            )
+        return self.native_metric()
+
+    def native_metric(self) -> Metric:
+        return NativeMetric(has_success=self._described.has_success, threshold=self._threshold)
+
+
+class PackEnvironment(Environment):
+    """An environment pack."""
+
+    def __init__(self, pack: Pack, spec: EnvSpec) -> None:
+        """Raises: EnvironmentFault: the pack has a mistake, or an option is not one of the pack's."""
+        self.spec, self.name, self.pack = spec, pack.name, pack
+        file = pack.file
+        for option in spec.kwargs:
+            if option not in file.env.options:
+                raise EnvironmentFault(
+                    f"{pack.name}: {unknown('option', option, file.env.options)}",
+                    hint="the pack's features and rewards hold for its own settings: pass a listed option, or name "
+                    f"the Gymnasium id {file.env.gymnasium} instead of the pack",
+                )
+        self.about, self.horizon, self.separable = file.about, file.env.horizon, file.separable
+        self.tasks = {task.name: task for task in file.task}
+        self.default_task = file.task[0].name
+        self.training = file.training
+        self.reference_rewards = {
+            name: pack.text(f"{name}.py") for name in ("human", "sparse") if pack.has(f"{name}.py")
+        }
+        self._features = _checked_features(pack)
+        self._function = pack.member("features.py", "features")
+        if file.env.backend == "mujoco":
+            self._model = _load_model(pack)
+            self.dt = self._model.opt.timestep * file.env.frame_skip
+            low, high = self._model.actuator_ctrlrange.astype(np.float32).T
+            space: gym.Space = gym.spaces.Box(low, high, dtype=np.float32)
+        else:
+            self.dt = file.env.dt
+            self._make = functools.partial(bare_env, file.env.gymnasium, spec.kwargs)
+            env = self._make()
+            space, self._leaves = env.action_space, observation_leaves(env.observation_space, pack.name)
+            env.close()
+        self.interface = RewardInterface(features=self._features, action=action_spec(space, pack.name, file.env.action))
+        self._checked = False
+
+    def make_world(self, num_envs: int, *, threads: int = 1) -> VecWorld:
+        env = self.pack.file.env
+        if env.backend == "mujoco":
+            task: Any = self.pack.module("world.py")
+            for needed in ("FIELDS", "noise", "start", "observation", "terminated", "native_reward"):
+                self.pack.member("world.py", needed)
+            world: VecWorld = MujocoWorld(
+                BatchBackend(self._model, num_envs, backend_fields(task), threads=threads),
+                task,
+                self.interface.action,
+                horizon=self.horizon,
+                frame_skip=env.frame_skip,
+                featurize=self._featurize,
+                draw=MujocoArtist(**self.pack.file.camera.model_dump()),
+            )
+        else:
+            module = self.pack.module("features.py")
+            world = GymWorld(
+                self._make,
+                num_envs,
+                name=self.name,
+                action=self.interface.action,
+                leaves=self._leaves,
+                horizon=self.horizon,
+                featurize=self._featurize,
+                draw=draw_gym,
+                reader=_PackReader(module.FIELDS, module.read) if hasattr(module, "FIELDS") else None,
+            )
+        if not self._checked:
+            self._check(world)
+            self._checked = True
+        return world
+
+    def _featurize(self, fields: dict[str, Tensor]) -> dict[str, Tensor]:
+        values = self._function(fields)
+        return {spec.name: values[spec.name].to(getattr(torch, spec.dtype)) for spec in self._features}
+
+    def _check(self, world: VecWorld) -> None:
+        """What `features` returns against what FEATURES says, on the untouched state."""
+        rows = {name: field.clone() for name, field in world.fields().items()}
+        try:
+            values = self._function(rows)
+        except Exception as error:  # a boundary: the pack's code is the user's
+            raise self.pack.fault(
+                "features.py", f"features() fails: {type(error).__name__}: {error}", "correct features()"
+            ) from error
+        said = {spec.name: (world.num_envs, *spec.shape) for spec in self._features}
+        shapes = {name: tuple(value.shape) for name, value in values.items()}
+        if shapes != said:
+            wrong = sorted(key for key in said.keys() | shapes.keys() if said.get(key) != shapes.get(key))
+            raise self.pack.fault(
+                "features.py",
+                "features() and FEATURES disagree on "
+                + "; ".join(f"{key}: returned {shapes.get(key)}, declared {said.get(key)}" for key in wrong),
+                "declare each returned feature once, with its shape per row",
+            )
+
+    def metric(self, task: str | None = None) -> Metric:
+        info = self._task(task)
+        module = self.pack.module("metric.py")
+        only = "" if info.name == self.default_task and hasattr(module, "step") else f"_{info.name}"
+        step = self.pack.member("metric.py", f"step{only}")
+        return PackMetric(step, self.pack.member("metric.py", f"episode{only}"), info.metric_about)
+
+    def native_metric(self) -> Metric:
+        return NativeMetric(has_success=False, threshold=gym_spec(self.pack.file.env.gymnasium).reward_threshold)
+
+    def goal_states(self, n: int, rng: np.random.Generator) -> dict[str, Tensor] | None:
+        if not self.pack.has("goals.py"):
+            return None
+        values: Mapping[str, Any] = self.pack.member("goals.py", "goal_states")(n, rng)
+        return self._featurize({name: torch.as_tensor(value) for name, value in values.items()})
+
+
+class _PackReader:
+    """A pack's FIELDS and `read(env, info, action)`."""
+
+    def __init__(self, shapes: Mapping[str, tuple[tuple[int, ...], str]], read: Callable[..., Any]) -> None:
+        self.shapes = shapes
+        self._read = read
+
+    def read(self, env: gym.Env, info: Mapping[str, Any], action: Any) -> Mapping[str, Any]:
+        return self._read(env.unwrapped, info, action)
+
+
+def _checked_features(pack: Pack) -> tuple[FeatureSpec, ...]:
+    features = tuple(pack.member("features.py", "FEATURES"))
+    names = [spec.name for spec in features if isinstance(spec, FeatureSpec)]
+    if len(names) < len(features) or not features or len(set(names)) < len(names):
+        raise pack.fault(
+            "features.py", "FEATURES is not a list of FeatureSpecs with different names", "correct FEATURES"
+        )
+    return features
+
+
+def _load_model(pack: Pack) -> Any:
+    name = pack.file.env.model
+    own = pack.folder / name
+    path = own if name and own.is_file() else gymnasium_asset(name)
+    if not name or path is None:
+        raise pack.fault("pack.toml", f"env.model: no such file: {name!r}", "name an XML file in the pack's folder")
+    try:
+        return load_mujoco().MjModel.from_xml_path(str(path))
+    except ValueError as error:
+        raise pack.fault("pack.toml", f"env.model: {path} does not load: {error}", "correct the model") from error

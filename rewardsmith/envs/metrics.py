@@ -1,0 +1,172 @@
+"""Metrics: success and fitness measured on the trusted side, from named features, after the fact."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+Quantities = dict[str, Tensor]
+
+
+class Metric(Protocol):
+    """Per-step quantities, then a verdict per episode. `about` says in one line what counts as success."""
+
+    about: str
+
+    def step(
+        self,
+        features: Quantities,
+        previous: Quantities,
+        *,
+        action: Tensor,
+        native_reward: Tensor,
+        terminated: Tensor,
+        info: Mapping[str, Tensor] | None = None,
+    ) -> Quantities:
+        """Named quantities of a step, each (M,) floating, any M.
+
+        Args:
+            features: after the step; on done rows the last real ones.
+            previous: before the step.
+            info: the world's `info` of that step.
+        """
+        ...
+
+    def episode(
+        self, sums: Quantities, last: Quantities, low: Quantities, high: Quantities, length: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """(fitness, success), each (E,) float64: higher is better, success in [0, 1].
+
+        Args:
+            sums, last, low, high: sum, last value, minimum and maximum of each quantity over an episode, each (E,).
+            length: steps, (E,).
+        """
+        ...
+
+
+class PackMetric:
+    """A pack's `step(features, previous)` and `episode(sums, last)` as a `Metric`.
+
+    Either function may also name, as further parameters, what else it wants: step `action`, `native_reward`,
+    `terminated`, `info`; episode `low`, `high`, `length`. `sums` carries `length` too.
+    """
+
+    def __init__(self, step: Callable[..., Quantities], episode: Callable[..., Any], about: str) -> None:
+        self.about = about
+        self._step, self._episode = step, episode
+        self._step_wants = _extra_parameters(step)
+        self._episode_wants = _extra_parameters(episode)
+
+    def step(
+        self,
+        features: Quantities,
+        previous: Quantities,
+        *,
+        action: Tensor,
+        native_reward: Tensor,
+        terminated: Tensor,
+        info: Mapping[str, Tensor] | None = None,
+    ) -> Quantities:
+        offered = {"action": action, "native_reward": native_reward, "terminated": terminated, "info": info or {}}
+        values = self._step(features, previous, **{key: offered[key] for key in self._step_wants})
+        return {key: value.to(torch.float64) for key, value in values.items()}
+
+    def episode(
+        self, sums: Quantities, last: Quantities, low: Quantities, high: Quantities, length: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        offered = {"low": low, "high": high, "length": length}
+        wanted = {key: offered[key] for key in self._episode_wants}
+        fitness, success = self._episode({**sums, "length": length}, last, **wanted)
+        return fitness.to(torch.float64), success.to(torch.float64).clamp(0.0, 1.0)
+
+
+class GoalMetric:
+    """A frozen goal program (`rewardsmith.reward`) as a `Metric`: its progress is the fitness."""
+
+    def __init__(self, program: Any, about: str = "") -> None:
+        self.about = about or "the run's goal program"
+        self._program = program
+
+    def step(
+        self,
+        features: Quantities,
+        previous: Quantities,
+        *,
+        action: Tensor,
+        native_reward: Tensor,
+        terminated: Tensor,
+        info: Mapping[str, Tensor] | None = None,
+    ) -> Quantities:
+        del native_reward, info  # a goal sees what a reward sees
+        values = self._program.step(previous, action, {**features, "terminated": terminated})
+        return {key: value.to(torch.float64) for key, value in values.items()}
+
+    def episode(
+        self, sums: Quantities, last: Quantities, low: Quantities, high: Quantities, length: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        progress, success = self._program.episode(sums, last, low, high, length)
+        return progress.to(torch.float64), success.to(torch.float64).clamp(0.0, 1.0)
+
+
+class NativeMetric:
+    """The environment's own measure: fitness is the return; success is `info["is_success"]` at the end of the episode,
+    else a return of at least the published reward threshold, else 0."""
+
+    def __init__(self, *, has_success: bool, threshold: float | None) -> None:
+        self._has_success, self._threshold = has_success, threshold
+        if has_success:
+            self.about = 'the environment\'s own info["is_success"] at the end of the episode; fitness is its return'
+        elif threshold is not None:
+            self.about = f"the environment's own return; success from its published threshold {threshold:g}"
+        else:
+            self.about = "the environment's own return; it defines no success"
+
+    def step(
+        self,
+        features: Quantities,
+        previous: Quantities,
+        *,
+        action: Tensor,
+        native_reward: Tensor,
+        terminated: Tensor,
+        info: Mapping[str, Tensor] | None = None,
+    ) -> Quantities:
+        out = {"native_reward": native_reward.to(torch.float64)}
+        if self._has_success:
+            out["is_success"] = (info or {})["is_success"].to(torch.float64)
+        return out
+
+    def episode(
+        self, sums: Quantities, last: Quantities, low: Quantities, high: Quantities, length: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        fitness = sums["native_reward"].to(torch.float64)
+        if self._has_success:
+            return fitness, last["is_success"].to(torch.float64).clamp(0.0, 1.0)
+        if self._threshold is not None:
+            return fitness, (fitness >= self._threshold).to(torch.float64)
+        return fitness, torch.zeros_like(fitness)
+
+
+def score_episodes(metric: Metric, quantities: Quantities, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """(fitness, success), each (E,), of whole episodes laid end to end.
+
+    Args:
+        quantities: what `metric.step` gave, each (M,).
+        lengths: steps of each episode, (E,) int64, summing to M.
+    """
+    parts = {key: torch.split(value.to(torch.float64), lengths.tolist()) for key, value in quantities.items()}
+
+    def reduce(function: Callable[[Tensor], Tensor]) -> Quantities:
+        return {key: torch.stack([function(part) for part in pieces]) for key, pieces in parts.items()}
+
+    ends = reduce(torch.sum), reduce(lambda part: part[-1]), reduce(torch.amin), reduce(torch.amax)
+    return metric.episode(*ends, lengths.to(torch.float64))
+
+
+def _extra_parameters(function: Callable[..., Any]) -> list[str]:
+    """Names of the parameters after the first two."""
+    return list(inspect.signature(function).parameters)[2:]

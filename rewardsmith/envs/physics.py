@@ -1,0 +1,166 @@
+"""`PhysicsBackend`: named arrays of B simulations of one MuJoCo model, and the one on `mujoco.batch`.
+
+A field is named as in MjData (`qpos`, `xpos`), optionally followed by an element: `xpos:fingertip`,
+`geom_xpos:foot_geom`, `sensordata:gyro`. State fields (`qpos`, `qvel`, `ctrl`, ...) are live views; derived fields are
+copied after each call and belong to the state before the last substep, exactly as Gymnasium's environments see them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rewardsmith.errors import EnvironmentFault
+
+log = logging.getLogger(__name__)
+
+
+class PhysicsBackend(Protocol):
+    """B simulations of one model. `device` is where the tensors live."""
+
+    num_envs: int
+    model: Any
+    device: torch.device
+
+    def fields(self) -> dict[str, Tensor]:
+        """The requested fields, each (B, ...), live."""
+        ...
+
+    def view(self, name: str) -> Tensor:
+        """One field (B, ...), live; `"state"` is the whole integration state (B, n)."""
+        ...
+
+    def set(self, name: str, ids: np.ndarray, values: Tensor) -> None:
+        """Write rows `ids` (k,) of a field; `values` is (k, ...). Call `forward` before reading derived fields."""
+        ...
+
+    def step(self, ctrl: Tensor, nstep: int) -> np.ndarray:
+        """Advance all rows by `nstep` substeps under `ctrl` (B, nu).
+
+        Returns: the ids of rows that blew up; these keep the state they had before.
+        """
+        ...
+
+    def reset(self, ids: np.ndarray) -> None:
+        """Rows `ids` back to the model's defaults; derived fields are stale until `forward`."""
+        ...
+
+    def forward(self, ids: np.ndarray) -> None:
+        """Make derived fields of rows `ids` current."""
+        ...
+
+
+def load_mujoco() -> Any:
+    """The mujoco module, its warnings sent to logging: it neither prints them nor writes MUJOCO_LOG.TXT."""
+    mujoco: Any = importlib.import_module("mujoco")
+    mujoco.set_mju_user_warning(lambda message: log.debug("mujoco: %s", message))
+    return mujoco
+
+
+_STATE_FIELDS = frozenset({"qpos", "qvel", "act", "ctrl", "time", "mocap_pos", "mocap_quat"})
+
+
+class BatchBackend:
+    """`PhysicsBackend` on `mujoco.batch.Batch`: native threads, results bit-identical to one MjData per simulation."""
+
+    def __init__(self, model: Any, num_envs: int, names: Sequence[str], *, threads: int = 1) -> None:
+        """Args:
+        model: the MjModel.
+        names: the fields to keep.
+        threads: native threads, the caller's included.
+        """
+        mujoco = load_mujoco()
+        from mujoco.batch import Batch
+
+        self.model, self.num_envs, self.device = model, num_envs, torch.device("cpu")
+        self._batch = Batch(model, num_envs, threads)
+        self._state = self._batch.state
+        self._before = self._state.copy()
+        # Columns of the cumulative warning counters that mean a blown-up simulation.
+        self._bad = [getattr(mujoco.mjtWarning, f"mjWARN_BAD{q}").value for q in ("QPOS", "QVEL", "QACC")]
+        self._ctrl = self._batch.bind("ctrl")
+        self._sources = {name: self._source(name) for name in names}
+        self._views = {name: self._view_of(name) for name in names}
+
+    def _source(self, name: str) -> tuple[str, tuple]:
+        """(MjData field, index into its axes from 1 on) for a field name."""
+        mujoco = load_mujoco()
+        base, _, element = name.partition(":")
+        if not element:
+            return base, ()
+        kind = "SENSOR" if base == "sensordata" else {"geom": "GEOM", "site": "SITE"}.get(base.split("_")[0], "BODY")
+        found = mujoco.mj_name2id(self.model, getattr(mujoco.mjtObj, f"mjOBJ_{kind}"), element)
+        if found < 0:
+            raise EnvironmentFault(
+                f"the MuJoCo model has no {kind.lower()} {element!r} for the field {name!r}",
+                hint="correct FIELDS in the pack's world.py",
+            )
+        if kind == "SENSOR":
+            start = self.model.sensor_adr[found]
+            return base, (slice(start, start + self.model.sensor_dim[found]),)
+        return base, (found,)
+
+    def _view_of(self, name: str) -> Tensor:
+        base, index = self._sources[name]
+        try:
+            array = self._batch.bind(base)[:, *index]
+        except (AttributeError, ValueError, KeyError) as error:
+            raise EnvironmentFault(
+                f"MuJoCo has no bindable field {base!r}: {error}", hint="correct FIELDS in the pack's world.py"
+            ) from error
+        if base in _STATE_FIELDS:
+            return torch.from_numpy(array)
+        return torch.from_numpy(array.copy())  # refilled by _refresh; a copy, so that a saved row can be put back
+
+    def _refresh(self, ids: np.ndarray | slice) -> None:
+        for name, (base, index) in self._sources.items():
+            if base not in _STATE_FIELDS:
+                self._views[name].numpy()[ids] = self._batch.bind(base)[ids, *index]
+
+    def fields(self) -> dict[str, Tensor]:
+        return self._views
+
+    def view(self, name: str) -> Tensor:
+        if name == "state":
+            return torch.from_numpy(self._state)
+        return self._views[name]
+
+    def set(self, name: str, ids: np.ndarray, values: Tensor) -> None:
+        self.view(name)[torch.from_numpy(ids)] = values
+
+    def step(self, ctrl: Tensor, nstep: int) -> np.ndarray:
+        from mujoco.batch import SimulationError
+
+        self._ctrl[:] = ctrl.numpy()
+        np.copyto(self._before, self._state)
+        raised: np.ndarray | None = None
+        counts = self._batch.warning[:, self._bad, 1].sum(1)
+        try:
+            self._batch.step(nstep=nstep)
+        except SimulationError as error:
+            log.warning("%s", error)
+            raised = np.asarray(error.ids)
+        blown = self._batch.warning[:, self._bad, 1].sum(1) > counts
+        blown |= ~np.isfinite(self._state).all(1)
+        if raised is not None:
+            blown[raised] = True
+        faults = np.flatnonzero(blown)
+        good: np.ndarray | slice = slice(None)
+        if faults.size:  # MuJoCo has reset such a row to its defaults: back to the last real state
+            self._state[faults] = self._before[faults]
+            good = np.flatnonzero(~blown)
+        self._refresh(good)
+        return faults
+
+    def reset(self, ids: np.ndarray) -> None:
+        self._batch.reset(ids.astype(np.int32), stage=0)
+
+    def forward(self, ids: np.ndarray) -> None:
+        self._batch.forward(ids.astype(np.int32))
+        self._refresh(ids)

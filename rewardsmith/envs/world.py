@@ -1,0 +1,90 @@
+"""`VecWorld`: many copies of one environment behind one small seam, all that trainer, evaluator and bank see."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rewardsmith.types import ActionSpec
+
+
+class VecWorld(ABC):
+    """`num_envs` (B) rows stepped together. There is no auto-reset: the caller resets rows, each with its own seed.
+
+    A row's trajectory depends on its seed and its actions only, whatever the other rows do. All tensors below are live:
+    the same storage is refilled by every `reset` and `step`, so keep copies.
+
+    Attributes:
+        obs: policy observation of the current state, (B, obs_dim) float32.
+        terminated, truncated: of the last step, (B,) bool; false after a reset. Both may not be true at once.
+        diverged: rows whose simulation blew up in the last step, (B,) bool. Such a row is `terminated` and keeps the
+            observation and the fields it had before that step.
+        native_reward: the environment's own reward of the last step, (B,) float64. For metrics and parity tests;
+            reward functions never see it.
+        info: further numbers of the last step that metrics may use, each (B,); "is_success" where there is one.
+        horizon: steps after which an episode is truncated.
+        can_restore: whether `get_state` and `set_state` continue bit-exactly.
+    """
+
+    num_envs: int
+    obs_dim: int
+    action: ActionSpec
+    horizon: int
+    can_restore: bool = False
+    device: torch.device = torch.device("cpu")
+    obs: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    diverged: Tensor
+    native_reward: Tensor
+    info: dict[str, Tensor]
+
+    def _allocate(self, num_envs: int, obs_dim: int) -> None:
+        """Make the buffers of the attributes above."""
+        self.num_envs, self.obs_dim = num_envs, obs_dim
+        self.obs = torch.zeros(num_envs, obs_dim)
+        self.terminated = torch.zeros(num_envs, dtype=torch.bool)
+        self.truncated = torch.zeros(num_envs, dtype=torch.bool)
+        self.diverged = torch.zeros(num_envs, dtype=torch.bool)
+        self.native_reward = torch.zeros(num_envs, dtype=torch.float64)
+        self.info = {}
+
+    @abstractmethod
+    def reset(self, ids: np.ndarray, seeds: np.ndarray) -> None:
+        """Start new episodes in rows `ids` (k,) int64 from `seeds` (k,) uint64."""
+
+    @abstractmethod
+    def step(self, action: Tensor) -> None:
+        """Advance every row: `action` is (B, A) float32 already clipped, or (B,) / (B, A) int64.
+
+        Rows that are done must be reset first.
+        """
+
+    @abstractmethod
+    def fields(self) -> dict[str, Tensor]:
+        """Live raw state, each (B, ...): what `featurize` needs, recorded by the caller."""
+
+    @abstractmethod
+    def featurize(self, fields: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Named features (M, ...) in the interface's dtypes from recorded raw fields (M, ...), for any M."""
+
+    @abstractmethod
+    def render(self, id: int = 0, *, size: int = 256) -> np.ndarray:
+        """Picture of row `id`, (H, W, 3) uint8, the longer side about `size` pixels.
+
+        Raises: EnvironmentFault: this machine or this environment cannot draw.
+        """
+
+    def get_state(self, ids: np.ndarray) -> dict[str, np.ndarray]:
+        """Everything needed to continue rows `ids` bit-exactly, each array (k, ...)."""
+        raise NotImplementedError(f"{type(self).__name__} cannot save its state: reset all episodes instead")
+
+    def set_state(self, ids: np.ndarray, state: dict[str, np.ndarray]) -> None:
+        """Continue rows `ids` from what `get_state` of this or of another world of the environment gave."""
+        raise NotImplementedError(f"{type(self).__name__} cannot restore its state: reset all episodes instead")
+
+    def close(self) -> None:  # noqa: B027  most worlds hold nothing that needs closing
+        """Release what the world holds. The world is unusable afterwards."""

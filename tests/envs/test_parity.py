@@ -1,0 +1,158 @@
+"""Worlds of packs against the environments they stand for: same seeds, same actions, same numbers."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from rewardsmith.envs import resolve_env
+
+PACKS = {
+    "hopper": "Hopper-v5",
+    "mountain_car_continuous": "MountainCarContinuous-v0",
+    "lunar_lander": "LunarLander-v3",
+}
+MUJOCO = ("hopper",)
+STEPS = 1000
+
+
+def actions(world, rng, calm=1.0):
+    if world.action.kind == "discrete":
+        return torch.from_numpy(rng.integers(world.action.n, size=world.num_envs))
+    shape = (world.num_envs, *world.action.shape)
+    return torch.from_numpy(rng.uniform(-calm, calm, shape).astype(np.float32))
+
+
+def load_reward(source):
+    """The reward function of a reference file, run as plain torch."""
+    scope = {"torch": torch}
+    exec(compile(source, "reward", "exec"), scope)
+    return scope["compute_reward"]
+
+
+def copied(fields):
+    return {name: field.clone() for name, field in fields.items()}
+
+
+def ulps(a, b):
+    """Distance of float32 arrays in units of the last place."""
+    return np.abs(a.astype(np.float64) - b.astype(np.float64)) / np.spacing(np.maximum(np.abs(a), np.abs(b)))
+
+
+@pytest.mark.parametrize("name", MUJOCO)
+def test_mujoco_packs_equal_gymnasium(name):
+    """Resets from the same seeds and 1,000 steps: state and termination bit-identical, the rest to rounding."""
+    rows = 3
+    world = resolve_env(name).make_world(rows, threads=2)
+    envs = [gym.make(PACKS[name]) for _ in range(rows)]
+    rng = np.random.default_rng(7)
+    next_seed = 100
+
+    def reset(ids):
+        nonlocal next_seed
+        seeds = np.arange(next_seed, next_seed + len(ids), dtype=np.uint64)
+        next_seed += len(ids)
+        world.reset(np.array(ids), seeds)
+        for i, seed in zip(ids, seeds, strict=True):
+            check(i, envs[i].reset(seed=int(seed))[0])
+
+    def check(i, obs):
+        data = envs[i].unwrapped.data
+        assert np.array_equal(world.fields()["qpos"][i].numpy(), data.qpos)
+        assert np.array_equal(world.fields()["qvel"][i].numpy(), data.qvel)
+        assert ulps(world.obs[i].numpy(), obs.astype(np.float32)).max() <= 1
+
+    reset(range(rows))
+    ends = 0
+    for _ in range(STEPS):
+        action = actions(world, rng)
+        world.step(action)
+        for i, env in enumerate(envs):
+            obs, reward, terminated, truncated, _ = env.step(action[i].numpy())
+            check(i, obs)
+            assert bool(world.terminated[i]) == terminated
+            assert bool(world.truncated[i]) == (truncated and not terminated)
+            assert world.native_reward[i].item() == pytest.approx(reward, rel=1e-6, abs=1e-9)
+        done = torch.nonzero(world.terminated | world.truncated)[:, 0].tolist()
+        ends += len(done)
+        reset(done)
+    assert ends > 0
+
+
+@pytest.mark.parametrize("name", PACKS)
+def test_human_reward_is_the_native_one(name):
+    """1,000 random steps in several episodes; relative to the reward, or to 1 where that is smaller."""
+    environment = resolve_env(name)
+    reward = load_reward(environment.reference_rewards["human"])
+    world = environment.make_world(4)
+    rng = np.random.default_rng(3)
+    world.reset(np.arange(4), np.arange(4, dtype=np.uint64))
+    before, seed, worst = copied(world.fields()), 4, 0.0
+    for _ in range(250):
+        action = actions(world, rng)
+        world.step(action)
+        after = copied(world.fields())
+        obs, next_obs = world.featurize(before), world.featurize(after)
+        total, components = reward(obs, action, next_obs | {"terminated": world.terminated.clone()})
+        native = world.native_reward
+        error = (total.float().double() - native).abs() / native.abs().clamp(min=1.0)
+        worst = max(worst, error.max().item())
+        assert all(value.shape == (4,) for value in components.values())
+        done = torch.nonzero(world.terminated | world.truncated)[:, 0].numpy()
+        world.reset(done, np.arange(seed, seed + len(done), dtype=np.uint64))
+        seed += len(done)
+        before = copied(world.fields())
+    assert worst <= 1e-6
+
+
+@pytest.mark.parametrize("name", ["mountain_car_continuous", "lunar_lander"])
+def test_gym_worlds_equal_gymnasium(name):
+    """Row by row what `gymnasium.make` gives, whatever the other rows do."""
+    world = resolve_env(name).make_world(2)
+    world.reset(np.array([1, 0]), np.array([5, 6], dtype=np.uint64))
+    env = gym.make(PACKS[name])
+    obs, _ = env.reset(seed=5)
+    assert np.array_equal(world.obs[1].numpy(), obs)
+    rng = np.random.default_rng(0)
+    for _ in range(400):
+        action = actions(world, rng)
+        world.step(action)
+        if world.terminated[0] or world.truncated[0]:
+            world.reset(np.array([0]), np.array([9], dtype=np.uint64))
+        native = action[1].item() if action.ndim == 1 else action[1].numpy()
+        obs, reward, terminated, truncated, _ = env.step(native)
+        assert np.array_equal(world.obs[1].numpy(), obs)
+        assert world.native_reward[1].item() == reward
+        assert (bool(world.terminated[1]), bool(world.truncated[1])) == (terminated, truncated)
+        if terminated or truncated:
+            break
+
+
+@pytest.mark.parametrize("name", PACKS)
+def test_sparse_reward_is_the_success_of_the_metric(name):
+    """Over recorded and invented transitions: some step pays exactly where the metric sees success at the end."""
+    environment = resolve_env(name)
+    reward = load_reward(environment.reference_rewards["sparse"])
+    goal = environment.goal_states(50, np.random.default_rng(0))
+    assert goal is not None
+    world = environment.make_world(8)
+    world.reset(np.arange(8), np.arange(8, dtype=np.uint64))
+    start = {
+        key: value[:1].repeat(50, *[1] * (value.ndim - 1)) for key, value in world.featurize(world.fields()).items()
+    }
+    action = actions(SimpleNamespace(num_envs=50, action=world.action), np.random.default_rng(1))
+    terminated = torch.zeros(50, dtype=torch.bool)
+    paid, _ = reward(start, action, goal | {"terminated": terminated})
+    assert torch.equal(paid, torch.ones(50))
+    metric = environment.metric(None)
+    values = metric.step(
+        goal, start, action=action, native_reward=torch.zeros(50, dtype=torch.float64), terminated=terminated
+    )
+    _, success = metric.episode(values, values, values, values, torch.ones(50, dtype=torch.float64))
+    assert torch.equal(success, torch.ones(50, dtype=torch.float64))
+    paid, _ = reward(start, action, start | {"terminated": terminated})
+    assert torch.equal(paid, torch.zeros(50))
