@@ -183,7 +183,7 @@ def realistic(films: bool = False) -> ReportData:
                     message="goal states score 3.1 standard deviations above random states",
                 ),
             ),
-            thoughts="The last reward paid for being near on every step: hovering was best. I pay for progress instead.",
+            thoughts="The last reward paid for being near on every step: hovering was best. I pay progress instead.",
         ),
         candidate("r2-1", 2, S.OUTSCORED, 0.71, parents=("r1-1.fix1",)),
         candidate(

@@ -120,7 +120,7 @@ def line_chart(
 def _grid(frame: Frame, *, as_percent: bool, compact: bool) -> Markup:
     right, bottom = frame.left + frame.width, frame.top + frame.height
     parts = []
-    for value in ticks(frame.y0, frame.y1, 2 if compact else 4):
+    for value in ticks(frame.y0, frame.y1, 3 if compact else 4):
         y = frame.y(value)
         label = percent(value) if as_percent else short(value)
         parts.append(Markup('<path class="grid" d="M{} {}H{}"/>').format(_n(frame.left), _n(y), _n(right)))

@@ -196,15 +196,19 @@ def _made_from(c: ReportCandidate) -> list[str]:
 
 
 def _curves(c: ReportCandidate, style: str) -> list[tuple[str, Markup]]:
+    """Success, fitness and episode length of one candidate, as far as they were measured."""
     charts = []
-    if points := bands(c.members, success):
-        charts.append(
-            ("Success", line_chart([Line(c.id, points, style)], title="success", y_range=(0, 1), as_percent=True))
-        )
-    if points := bands(c.members, fitness):
-        charts.append(("Fitness", line_chart([Line(c.id, points, style)], title="fitness")))
-    if points := bands(c.members, episode_length):
-        charts.append(("Episode length, in steps", line_chart([Line(c.id, points, style)], title="episode length")))
+    for name, value, as_percent in (
+        ("Success", success, True),
+        ("Fitness", fitness, False),
+        ("Episode length, in steps", episode_length, False),
+    ):
+        if points := bands(c.members, value):
+            y_range = (0.0, 1.0) if as_percent else None
+            line = Line(c.id, points, style)
+            charts.append(
+                (name, line_chart([line], title=name, size=(320, 200), y_range=y_range, as_percent=as_percent))
+            )
     return charts
 
 
