@@ -28,4 +28,4 @@ def terminated(fields):
 
 def native_reward(fields, action, dt):
     speed = (fields["qpos"][:, 0] - fields["before:qpos"][:, 0]) / dt
-    return speed + (~terminated(fields)).double() - 1e-3 * action.square().sum(1)
+    return speed + (~terminated(fields)).double() - 1e-3 * sum(action.square().unbind(1))

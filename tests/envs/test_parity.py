@@ -13,10 +13,12 @@ from rewardsmith.envs import resolve_env
 
 PACKS = {
     "hopper": "Hopper-v5",
+    "half_cheetah": "HalfCheetah-v5",
+    "reacher": "Reacher-v5",
     "mountain_car_continuous": "MountainCarContinuous-v0",
     "lunar_lander": "LunarLander-v3",
 }
-MUJOCO = ("hopper",)
+MUJOCO = ("hopper", "half_cheetah", "reacher")
 STEPS = 1000
 
 
