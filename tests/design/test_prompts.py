@@ -66,7 +66,7 @@ NAMES = ("first", "first-with-angle", "later", "later-without-best", "repair", "
 def test_golden_renders(name):
     """Prompts change only on purpose. After a change: UPDATE_GOLDEN=1 pytest tests/design/test_prompts.py, and read."""
     text = conversations()[name]
-    path = GOLDEN / f"{name}.md"
+    path = GOLDEN / f"{name}.txt"  # not .md: formatters rewrite code blocks in Markdown
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text)
     assert text == path.read_text()

@@ -100,7 +100,9 @@ def sized(verb: Verb, signal: Signal, stats: SignalStats, *, at_best: bool = Fal
     return Term(verb, signal, scale=max(stats.spread, abs(stats.low) / 4, abs(stats.high) / 4))
 
 
-def screen_terms(interface: RewardInterface, bank: Transitions, episode_fitness: Sequence[float] | Tensor) -> Evidence:
+def screen_terms(
+    interface: RewardInterface, bank: Transitions, episode_fitness: Sequence[float] | np.ndarray | Tensor
+) -> Evidence:
     """Scores every term on recorded episodes.
 
     Args:

@@ -101,19 +101,18 @@ class Term:
     def code(self, name: str, specs: Mapping[str, FeatureSpec], *, discrete: bool, many: bool) -> str:
         """The lines that compute the component, without indent. `many`: the action has several entries."""
         lines: list[str] = []
-        gated = ""
         if self.gate is not None:
             bell = _bell(self.gate, specs, f"{name}_at" if self.gate_target else "", f"{name}_width")
             line = f"{name}_gate = {bell}"
             lines.append(line if len(line) <= LONGEST_LINE else f"{name}_gate = (\n    {bell}\n)")
-            gated = f" * {name}_gate"
         sign = "-" if self.sign < 0 else ""
         shape = self._shape_code(name, specs, discrete=discrete, many=many)
-        line = f"{name} = {sign}{name}_weight * {shape}{gated}"
+        factors = [f"{sign}{name}_weight", shape, *([f"{name}_gate"] if self.gate else [])]
+        line = f"{name} = {' * '.join(factors)}"
         if len(line) > LONGEST_LINE:
-            line = f"{name} = (\n    {sign}{name}_weight * {shape}{gated}\n)"
+            line = f"{name} = (\n    {' * '.join(factors)}\n)"
         if max(map(len, line.split("\n"))) > LONGEST_LINE:
-            line = line.replace("_weight * ", "_weight\n    * ", 1)
+            line = "\n".join([f"{name} = (", f"    {factors[0]}", *(f"    * {f}" for f in factors[1:]), ")"])
         return "\n".join([*lines, line])
 
     def _shape_code(self, name: str, specs: Mapping[str, FeatureSpec], *, discrete: bool, many: bool) -> str:
