@@ -1,0 +1,151 @@
+"""The critic: one verdict a candidate, before any training is paid for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rewardsmith.bank import Bank
+from rewardsmith.critic.evidence import Evidence, Fingerprint, Inconclusive, fingerprint
+from rewardsmith.critic.findings import NEEDS_RECORDED, STAGES
+from rewardsmith.critic.sample import dtype_of, from_bank, synthetic
+from rewardsmith.critic.table import CHECKS, FINDINGS
+from rewardsmith.errors import EnvironmentFault
+from rewardsmith.jail import Jail
+from rewardsmith.reward.compile import compile_reward
+from rewardsmith.reward.program import RewardProgram
+from rewardsmith.types import Finding, Proposal, RewardInterface, Verdict
+
+GOALS_FIX = "goal_states(n, rng) returns every feature of the pack, each (n, *shape)"
+DUPLICATE = "duplicate.near"  # a candidate refused for this alone ends as `duplicate`, not as `refused`
+
+
+class CriticReport(NamedTuple):
+    """`program` is None exactly when the code did not compile; a compiled reward may still be refused."""
+
+    verdict: Verdict
+    program: RewardProgram | None
+
+
+class Critic:
+    """Checks rewards of one environment. Keeps what all candidates share: samples, and fingerprints of rewards tried.
+
+    Args:
+        interface: what a reward may read.
+        jail: the jail rewards are traced in (`rewardsmith.reward.compile.reward_jail()`); the caller closes it.
+        bank: recorded transitions; without one, checks that need an environment are reported as skipped.
+        goal_states: features of goal states, each (G, ...), for the direction probe.
+        reference: rewards already tried, by candidate id; more are added with `remember`.
+    """
+
+    def __init__(
+        self,
+        interface: RewardInterface,
+        jail: Jail,
+        *,
+        bank: Bank | None = None,
+        goal_states: Mapping[str, Tensor] | None = None,
+        reference: Mapping[str, RewardProgram] | None = None,
+    ) -> None:
+        self.interface = interface
+        self.jail = jail
+        self._recorded = None if bank is None or not len(bank) else from_bank(bank)
+        self._invented = synthetic(interface)
+        self._goals = None if goal_states is None else checked_goals(interface, goal_states)
+        self._tried: dict[str, Fingerprint] = {}
+        for candidate_id, program in (reference or {}).items():
+            self.remember(candidate_id, program)
+
+    def remember(self, candidate_id: str, program: RewardProgram) -> None:
+        """Later candidates that pay the same as this one are refused as duplicates."""
+        self._tried[candidate_id] = fingerprint(program, self._recorded, self._invented)
+
+    def check(self, candidate: Proposal | str, *, candidate_id: str = "") -> CriticReport:
+        """The verdict on a proposal or on reward code (untrusted). Never raises for bad code."""
+        start = time.perf_counter()
+        if isinstance(candidate, Proposal):
+            candidate_id = candidate_id or candidate.id
+        code, failure = (candidate, "") if isinstance(candidate, str) else (candidate.code, candidate.failure)
+        program, findings = None, [missing_code(failure)]
+        if code.strip() and not failure:
+            compiled = compile_reward(code, self.interface, self.jail)
+            program, findings = compiled.program, list(compiled.findings)
+            if program is not None:
+                findings += examine(self._evidence(program, candidate_id))
+        verdict = Verdict(
+            candidate=candidate_id,
+            accepted=program is not None and not refused(findings),
+            findings=tuple(findings),
+            graph_id=program.graph_id if program is not None else "",
+            cost_ms=1e3 * (time.perf_counter() - start),
+        )
+        return CriticReport(verdict, program)
+
+    def _evidence(self, program: RewardProgram, candidate_id: str) -> Evidence:
+        return Evidence(
+            program,
+            self.interface,
+            recorded=self._recorded,
+            goals=self._goals,
+            reference={id: tried for id, tried in self._tried.items() if id != candidate_id},
+            drawn=self._invented,
+        )
+
+
+def examine(evidence: Evidence) -> list[Finding]:
+    """All checks on one compiled reward, stage by stage; the stage after a refusal is not reached."""
+    findings: list[Finding] = []
+    for stage in STAGES:
+        if stage in NEEDS_RECORDED and evidence.recorded is None:
+            findings.append(note(f"{stage}.skipped", f"{STAGES[stage]}: needs recorded transitions of an environment"))
+            continue
+        reasons: dict[str, None] = {}
+        for check in CHECKS:
+            if check.stage != stage:
+                continue
+            try:
+                seen = check.run(evidence)
+            except Inconclusive as reason:
+                reasons[str(reason)] = None
+                continue
+            if seen is not None:
+                findings.append(check.finding(seen))
+                if check.severity == "refuse":
+                    return findings
+        if reasons:
+            findings.append(note(f"{stage}.inconclusive", f"{STAGES[stage]}: {'; '.join(reasons)}"))
+    return findings
+
+
+def checked_goals(interface: RewardInterface, goal_states: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Goal states as tensors of the interface's dtypes. Raises: EnvironmentFault: a feature is missing or misshapen."""
+    goals = {}
+    for feature in interface.features:
+        if feature.name not in goal_states:
+            raise EnvironmentFault(f"the goal states lack the feature {feature.name!r}", hint=GOALS_FIX)
+        states = torch.as_tensor(goal_states[feature.name]).to(dtype_of(feature))
+        if states.shape[:1] in ((), (0,)) or states.shape[1:] != feature.shape:
+            raise EnvironmentFault(
+                f"goal states of {feature.name!r} have shape {tuple(states.shape)}, not (states, *{feature.shape})",
+                hint=GOALS_FIX,
+            )
+        goals[feature.name] = states
+    return goals
+
+
+def refused(findings: list[Finding]) -> bool:
+    return any(finding.severity == "refuse" for finding in findings)
+
+
+def note(id: str, message: str) -> Finding:
+    return Finding(id=id, severity="info", message=message, hint=FINDINGS[id].fix)
+
+
+def missing_code(failure: str) -> Finding:
+    """The finding for a proposal without code; `failure` says why there is none (untrusted)."""
+    message = f"there is no reward code: {failure[:200]}" if failure else "there is no reward code"
+    return Finding(id="code.missing", severity="refuse", message=message, hint=FINDINGS["code.missing"].fix)

@@ -1,0 +1,215 @@
+"""What the checks look at: one reward's values on one set of transitions, computed when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from rewardsmith.critic.sample import Sample, edges, synthetic
+from rewardsmith.reward.program import RewardProgram
+from rewardsmith.types import RewardInterface
+
+SHAPING_GAMMA = 0.99
+PROBE_ROWS = 256
+
+
+class Inconclusive(Exception):
+    """A check cannot answer: its data are missing. The message says which."""
+
+
+class EvaluationFailed(Inconclusive):
+    """An operation of the reward's graph failed on these values. The message is untrusted and one line long."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """A reward on M transitions. `effective` is what a trainer adds up: the total plus potential shaping."""
+
+    total: Tensor  # (M,)
+    components: dict[str, Tensor]  # each (M,)
+    effective: Tensor  # (M,)
+
+    @property
+    def parts(self) -> dict[str, Tensor]:
+        """Everything that has to be a finite number, by the name a person would call it."""
+        named = {"the total": self.total} | {f"component {name!r}": c for name, c in self.components.items()}
+        return named | ({"the potential": self.effective} if self.effective is not self.total else {})
+
+
+def evaluate_rows(program: RewardProgram, sample: Sample) -> Values:
+    """The reward on each row by itself; memory, where there is any, is that of an episode's first step."""
+    with _failing():
+        output = program(sample.obs, sample.action, sample.next_obs)
+        return Values(output.total, dict(output.components), _with_shaping(program, sample, output.total))
+
+
+def evaluate_episodes(program: RewardProgram, sample: Sample) -> Values:
+    """The reward with its memory carried through each episode; for a memoryless reward the same as row by row."""
+    if not program.uses_memory:
+        return evaluate_rows(program, sample)
+    index = sample.time_major()  # (T, E)
+    steps, count = index.shape
+    starts = torch.zeros((steps, count), dtype=torch.bool)
+    starts[0] = True
+    with _failing():
+        rolled = program.over_rollout(
+            {name: value[index] for name, value in sample.obs.items()},
+            sample.action[index],
+            {name: value[index] for name, value in sample.next_obs.items()},
+            starts,
+        )
+
+        column = torch.repeat_interleave(torch.arange(count), sample.lengths)
+        step = torch.arange(len(sample)) - index[0][column]
+        total = rolled.total[step, column]
+        components = {name: value[step, column] for name, value in rolled.components.items()}
+        return Values(total, components, _with_shaping(program, sample, total))
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # whatever an operation of the candidate's graph raises is the candidate's fault
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise EvaluationFailed(lines[0][:200]) from error
+
+
+def _with_shaping(program: RewardProgram, sample: Sample, total: Tensor) -> Tensor:
+    """(M,): total + gamma * (1 - terminated) * potential(next) - potential(obs), or `total` itself without one."""
+    if not program.has_potential:
+        return total
+    after = {name: value for name, value in sample.next_obs.items() if name != "terminated"}
+    before = program.potential(sample.obs)
+    return total + SHAPING_GAMMA * (~sample.terminated).float() * program.potential(after) - before
+
+
+@dataclass
+class Evidence:
+    """One candidate under examination. `recorded` is None without an environment, `goals` without goal states."""
+
+    program: RewardProgram
+    interface: RewardInterface
+    recorded: Sample | None = None
+    goals: dict[str, Tensor] | None = None  # features of goal states, each (G, ...)
+    reference: Mapping[str, Fingerprint] = field(default_factory=dict)  # rewards already tried
+    drawn: Sample | None = None  # synthetic transitions, when the caller has them already
+
+    @cached_property
+    def invented(self) -> Sample:
+        """Synthetic transitions."""
+        return synthetic(self.interface) if self.drawn is None else self.drawn
+
+    @cached_property
+    def sample(self) -> Sample:
+        """The transitions that count: recorded ones if there are any, else synthetic ones."""
+        sample = self.invented if self.recorded is None else self.recorded
+        return sample.heads() if self.program.uses_memory else sample
+
+    @property
+    def kind(self) -> str:
+        return "synthetic" if self.recorded is None else "recorded"
+
+    @cached_property
+    def values(self) -> Values:
+        """The reward on `sample`, memory carried along."""
+        return evaluate_episodes(self.program, self.sample)
+
+    @cached_property
+    def invented_values(self) -> Values:
+        sample = self.invented
+        return evaluate_episodes(self.program, sample.heads() if self.program.uses_memory else sample)
+
+    @cached_property
+    def edge_values(self) -> Values:
+        """The reward on the corners of the feature ranges, see `sample.edges`."""
+        return evaluate_rows(self.program, edges(self.interface))
+
+    @cached_property
+    def probe(self) -> Sample:
+        """A small sample for tests that evaluate the reward many times."""
+        return self.sample.spread(PROBE_ROWS)
+
+    @cached_property
+    def goal_win_rate(self) -> float:
+        """Share of pairs (goal state, recorded state) in which arriving at the goal pays more than leaving it.
+
+        A tie counts half. Rewards for being there or for getting nearer are above 0.5 when their sign is right.
+        Raises: ValueError: there are no goal states.
+        """
+        if self.goals is None:
+            raise ValueError("no goal states")
+        away = self.probe
+        count = len(away)
+        at_goal = {}
+        for feature in self.interface.features:
+            states = self.goals[feature.name]
+            at_goal[feature.name] = states[torch.arange(count) % states.shape[0]]
+        elsewhere = {name: value for name, value in away.next_obs.items() if name != "terminated"}
+        still = {"terminated": torch.zeros(count, dtype=torch.bool)}
+        arrive = evaluate_rows(self.program, _moved(away, elsewhere, at_goal | still)).effective
+        leave = evaluate_rows(self.program, _moved(away, at_goal, elsewhere | still)).effective
+        return float(((arrive > leave).double() + 0.5 * (arrive == leave).double()).mean())
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        return fingerprint(self.program, self.recorded, self.invented)
+
+
+def _moved(sample: Sample, obs: dict[str, Tensor], next_obs: dict[str, Tensor]) -> Sample:
+    return Sample(obs, sample.action, next_obs, sample.truncated, sample.episode, sample.t, sample.success)
+
+
+# --- likeness --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A reward's values on fixed transitions, without scale and offset; None where the reward is constant there.
+
+    `views` is None for a reward with memory: what it pays depends on the way, so single rows say too little.
+    """
+
+    graph_id: str
+    views: tuple[Tensor | None, ...] | None
+
+    def distance(self, other: Fingerprint) -> float | None:
+        """0 for equal up to a positive scale and an offset, sqrt(2) for unrelated, 2 for opposite; None: cannot tell.
+
+        The largest over the views: a bonus that no recorded transition earns still tells two rewards apart.
+        """
+        if self.graph_id and self.graph_id == other.graph_id:
+            return 0.0
+        if self.views is None or other.views is None:
+            return None
+        distances = []
+        for mine, theirs in zip(self.views, other.views, strict=True):
+            if mine is None and theirs is None:
+                continue
+            distances.append(2.0 if mine is None or theirs is None else float((mine - theirs).norm()))
+        return max(distances, default=None)
+
+
+def fingerprint(program: RewardProgram, recorded: Sample | None, invented: Sample) -> Fingerprint:
+    """The fingerprint of a program; only fingerprints on the same samples can be compared."""
+    if program.uses_memory:
+        return Fingerprint(program.graph_id, None)
+    samples = [invented] if recorded is None else [recorded.spread(len(invented)), invented]
+    return Fingerprint(program.graph_id, tuple(_standardized(evaluate_rows(program, s).effective) for s in samples))
+
+
+def _standardized(values: Tensor) -> Tensor | None:
+    """Mean removed and length one, (M,); None for a constant. Values that are not finite count as the mean."""
+    values = values.double()
+    finite = torch.isfinite(values)
+    if not finite.any():
+        return None
+    mean = values[finite].mean()
+    centred = torch.where(finite, values - mean, 0.0)
+    norm = centred.norm()
+    return None if norm <= 1e-6 * (abs(mean) * len(values) ** 0.5 + 1e-30) else centred / norm

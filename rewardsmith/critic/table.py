@@ -1,0 +1,41 @@
+"""The table of checks, in the order they run, and every finding's explanation: `check --explain ID`."""
+
+from __future__ import annotations
+
+from rewardsmith.critic import checks_episodes as episodes
+from rewardsmith.critic import checks_values as values
+from rewardsmith.critic.findings import Check, other_explanations
+from rewardsmith.reward.findings import FINDINGS as REWARD_FINDINGS
+from rewardsmith.reward.findings import Explanation
+
+CHECKS: tuple[Check, ...] = (
+    values.crash,
+    values.shape,
+    values.nonfinite,
+    values.absurd,
+    values.edge,
+    values.mixed,
+    values.batch_size,
+    values.constant,
+    values.only_shaping,
+    values.silent,
+    values.dead_component,
+    values.constant_component,
+    values.drowned,
+    values.unused_feature,
+    values.unused_parameter,
+    episodes.failure_pays,
+    episodes.time_limit_jump,
+    episodes.idling_pays,
+    episodes.dying_pays,
+    episodes.inverted,
+    episodes.doubtful,
+    episodes.successes_lose,
+    episodes.near,
+)
+
+FINDINGS: dict[str, Explanation] = {
+    **REWARD_FINDINGS,
+    **other_explanations(),
+    **{check.id: check.explanation for check in CHECKS},
+}

@@ -1,0 +1,202 @@
+"""Checks on whole episodes, goal states and rewards already tried: trips, near misses, honest "cannot tell"."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rewardsmith.critic import checks_episodes as checks
+from rewardsmith.critic.evidence import Inconclusive, fingerprint
+from tests.critic.worlds import CountingProgram, FakeProgram, evidence, make_bank
+
+GOALS = {"x": torch.full((5,), 1.5), "v": torch.zeros(5, 2), "room": torch.zeros(5, dtype=torch.int64)}
+
+
+def x(obs, action, next_obs):
+    return next_obs["x"]
+
+
+def failing(**options):
+    return make_bank(ends="terminated", success=[0.0] * 12, **options)
+
+
+def succeeding():
+    return make_bank(ends="terminated", success=[1.0] * 12)
+
+
+def at_end(amount):
+    return lambda o, a, n: 0.1 * n["x"] + amount * n["terminated"].float()
+
+
+EPISODE_CASES = [
+    (checks.failure_pays, at_end(5.0), at_end(0.0), "at 12 failed ends"),
+    (checks.failure_pays, at_end(5.0), at_end(-5.0), "95 % of all other steps"),
+    (checks.idling_pays, lambda o, a, n: 1 + 0.05 * n["x"], lambda o, a, n: 1 + n["x"], "living counts"),
+    (checks.dying_pays, lambda o, a, n: -1 - 0.1 * n["x"], lambda o, a, n: -1 - 0.1 * n["x"] - 100.0 * n["terminated"],
+     "less than zero"),
+    (checks.dying_pays, lambda o, a, n: -1 - 0.1 * n["x"], lambda o, a, n: n["x"] - 0.5, "failing at once"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("check", "bad", "near", "words"), EPISODE_CASES)
+def test_check_trips_and_does_not(check, bad, near, words):
+    seen = check.run(evidence(bad, failing()))
+    assert seen is not None and words in seen
+    assert check.run(evidence(near, failing())) is None
+
+
+@pytest.mark.parametrize("check", [checks.failure_pays, checks.dying_pays])
+@pytest.mark.parametrize(
+    ("bank", "reason"),
+    [
+        (make_bank(ends="truncated", success=[0.0] * 12), "ended by itself"),
+        (make_bank(ends="terminated"), "not known"),
+        (make_bank(ends="terminated", success=[1.0] * 12), "only 0"),
+        (make_bank([5, 5], ends="terminated", success=[0.0, 0.0]), "only 2"),
+    ],
+)
+def test_without_failures_nothing_is_said(check, bank, reason):
+    with pytest.raises(Inconclusive, match=reason):
+        check.run(evidence(lambda o, a, n: -1 - 0.1 * n["x"], bank))
+
+
+def test_finishing_early_may_pay_when_it_is_success():
+    with pytest.raises(Inconclusive):
+        checks.dying_pays.run(evidence(lambda o, a, n: -1 - 0.1 * n["x"], succeeding()))
+
+
+def test_one_step_episodes():
+    with pytest.raises(Inconclusive, match="every recorded step is terminal"):
+        checks.failure_pays.run(evidence(x, make_bank([1] * 5, ends="terminated", success=[0.0] * 5)))
+
+
+def test_idling_needs_ends():
+    with pytest.raises(Inconclusive):
+        checks.idling_pays.run(evidence(lambda o, a, n: 1 + 0.05 * n["x"], make_bank()))
+
+
+def test_time_limit_jump():
+    bank = make_bank()
+    bank.next_obs["x"][bank.truncated] += 50.0  # as if the feature were reset too early
+    assert "the last step before the time limit" in checks.time_limit_jump.run(evidence(x, bank))
+    assert checks.time_limit_jump.run(evidence(x, make_bank())) is None
+    with pytest.raises(Inconclusive):
+        checks.time_limit_jump.run(evidence(x, make_bank(ends="terminated")))
+
+
+# --- direction
+
+
+@pytest.mark.parametrize(
+    ("reward", "outcome"),
+    [
+        (lambda o, a, n: n["x"], "right"),
+        (lambda o, a, n: n["x"] - o["x"], "right"),
+        (lambda o, a, n: (n["x"] > 1.4).float(), "right"),
+        (lambda o, a, n: -n["x"], "inverted"),
+        (lambda o, a, n: o["x"] - n["x"], "inverted"),
+        (lambda o, a, n: a[:, 0], "doubtful"),
+        (lambda o, a, n: n["v"][:, 0] - o["v"][:, 0], "doubtful"),
+    ],
+)
+def test_direction(reward, outcome):
+    seen = evidence(reward, goals=GOALS)
+    assert (checks.inverted.run(seen) is not None) == (outcome == "inverted")
+    assert (checks.doubtful.run(seen) is not None) == (outcome == "doubtful")
+
+
+def test_direction_without_goals():
+    for check in (checks.inverted, checks.doubtful):
+        with pytest.raises(Inconclusive, match="no goal states"):
+            check.run(evidence(x))
+
+
+def test_direction_with_a_potential():
+    program = FakeProgram(lambda o, a, n: 0 * n["x"], potential=lambda obs: -obs["x"])
+    assert checks.inverted.run(evidence(program, goals=GOALS))
+
+
+# --- ranking
+
+
+def two_kinds(won=4, lost=4):
+    """Successes are ten times shorter and far to the right."""
+    bank = make_bank([10] * won + [100] * lost, success=[1.0] * won + [0.0] * lost)
+    bank.next_obs["x"][bank.episode < won] += 1.0
+    return bank
+
+
+def test_ranking_is_per_step():
+    assert checks.successes_lose.run(evidence(lambda o, a, n: n["x"] + 3, two_kinds())) is None
+    seen = checks.successes_lose.run(evidence(lambda o, a, n: -n["x"], two_kinds()))
+    assert "0% of 4 successful" in seen and "best of 4 failed" in seen
+
+
+def test_ranking_by_hand():
+    bank = make_bank([1] * 5, success=[1.0, 1.0, 1.0, 0.0, 0.0])
+    bank.next_obs["x"][:] = torch.tensor([3.0, 2.0, 1.0, 0.0, 2.0])  # 1 of 3 successes is above the best failure
+    assert "33% of 3" in checks.successes_lose.run(evidence(x, bank))
+    bank.next_obs["x"][:] = torch.tensor([3.0, 2.0, 1.0, 0.0, 0.5])
+    assert checks.successes_lose.run(evidence(x, bank)) is None
+
+
+@pytest.mark.parametrize(("won", "lost", "missing"), [(0, 4, "successful"), (4, 0, "failed")])
+def test_ranking_never_passes_for_lack_of_data(won, lost, missing):
+    with pytest.raises(Inconclusive, match=missing):
+        checks.successes_lose.run(evidence(x, two_kinds(won, lost)))
+
+
+def test_ranking_without_known_outcomes():
+    with pytest.raises(Inconclusive):
+        checks.successes_lose.run(evidence(x))
+
+
+# --- duplicates
+
+
+def tried(**rewards):
+    base = evidence(x)
+    return {id: fingerprint(FakeProgram(f), base.recorded, base.invented) for id, f in rewards.items()}
+
+
+@pytest.mark.parametrize(
+    ("reward", "same"),
+    [
+        (lambda o, a, n: n["x"], True),
+        (lambda o, a, n: 1000 * n["x"] + 7, True),
+        (lambda o, a, n: n["x"] + 1e-3 * n["v"][:, 0], True),
+        (lambda o, a, n: n["x"] + 0.2 * n["v"][:, 0], False),
+        (lambda o, a, n: -n["x"], False),
+        (lambda o, a, n: n["x"] + 10 * (n["x"] > 1.5).float(), False),  # a bonus that no recorded transition earns
+        (lambda o, a, n: o["x"], False),
+    ],
+)
+def test_near_duplicates(reward, same):
+    seen = checks.near.run(evidence(reward, reference=tried(first=x, other=lambda o, a, n: n["v"][:, 0])))
+    assert (seen is not None) == same
+    assert not same or "'first'" in seen
+
+
+def test_nothing_tried_yet():
+    assert checks.near.run(evidence(x)) is None
+
+
+def test_potential_makes_a_difference():
+    shaped = FakeProgram(x, potential=lambda obs: obs["v"][:, 0])
+    assert checks.near.run(evidence(shaped, reference=tried(first=x))) is None
+
+
+def test_memory_is_not_comparable_unless_the_graph_is_the_same():
+    with pytest.raises(Inconclusive, match="memory"):
+        checks.near.run(evidence(CountingProgram(), reference=tried(first=x)))
+    program = CountingProgram()
+    program.graph_id = "abc"
+    base = evidence(program)
+    assert checks.near.run(evidence(program, reference={"a": fingerprint(program, base.recorded, base.invented)}))
+
+
+def test_a_memory_reward_among_those_tried_is_passed_over():
+    base = evidence(x)
+    remembered = {"m": fingerprint(CountingProgram(), base.recorded, base.invented), **tried(first=x)}
+    assert "'first'" in checks.near.run(evidence(x, reference=remembered))
+    assert checks.near.run(evidence(lambda o, a, n: n["v"][:, 0], reference=remembered)) is None
