@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from rewardsmith.design.extract import extract_code
-from rewardsmith.design.prompts import PromptLibrary, action_row, feature_rows, toolkit_lines
+from rewardsmith.design.prompts import (
+    MEMORY_TOOLS,
+    TEXT_TOOLS,
+    VALUE_TOOLS,
+    PromptLibrary,
+    action_row,
+    feature_rows,
+    toolkit_lines,
+)
 from rewardsmith.design.text import clean_line, clean_text
 from rewardsmith.llm.many import complete_many
 from rewardsmith.llm.messages import ChatModel, Completion, Message
@@ -185,13 +193,15 @@ class ModelDesigner:
 
     def _system(self, context: DesignContext) -> Message:
         interface = context.environment.interface
-        text = self._render(
+        text = any(f.dtype == "uint8" for f in interface.features)
+        prompt = self._render(
             "system",
             features=feature_rows(interface.features),
             action=action_row(interface.action),
-            toolkit=list(toolkit_lines()),
+            tools=toolkit_lines((*TEXT_TOOLS, *VALUE_TOOLS) if text else VALUE_TOOLS),
+            memory_tools=toolkit_lines(MEMORY_TOOLS),
         )
-        return Message(role="system", content=text)
+        return Message(role="system", content=prompt)
 
     def _task(self, context: DesignContext, *, angle: str = "") -> Message:
         card, task, feedback = context.environment, context.task, context.feedback

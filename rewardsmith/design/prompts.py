@@ -5,8 +5,9 @@ Untrusted text enters only as values, cleaned, and is never rendered as a templa
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,10 @@ import jinja2
 
 from rewardsmith.errors import UsageError, unknown
 from rewardsmith.types import ActionSpec, FeatureSpec, content_id
+
+TEXT_TOOLS = ("contains", "contains_any")
+VALUE_TOOLS = ("tolerance", "delta", "clip", "conjunction", "geometric", "sign_only")
+MEMORY_TOOLS = ("sequence", "eventually", "always", "at_most", "once")
 
 _VERSION = re.compile(r"\A\{# version: (\d+)\. .+? #\}\n", re.DOTALL)
 
@@ -102,18 +107,18 @@ def action_row(action: ActionSpec) -> dict[str, str]:
     return {"shape": _batched(action.shape), "dtype": action.dtype, "range": span, "about": _cell(action.about)}
 
 
-def toolkit_lines() -> Iterator[str]:
+def toolkit_lines(names: Iterable[str]) -> list[str]:
     """One line for each ready-made function: its call and the first line of its docstring."""
-    import inspect
+    from rewardsmith.reward import toolkit  # here, because it imports torch
 
-    from rewardsmith.reward import toolkit
-
-    for name in toolkit.__all__:
+    lines = []
+    for name in names:
         function = getattr(toolkit, name)
         parameters = inspect.signature(function).parameters.values()
         call = ", ".join(str(p.replace(annotation=inspect.Parameter.empty)) for p in parameters)
         about = (inspect.getdoc(function) or "").split("\n")[0]
-        yield f"`{name}({call})`: {about}"
+        lines.append(f"`{name}({call})`: {about}")
+    return lines
 
 
 def _batched(shape: tuple[int, ...]) -> str:

@@ -17,6 +17,7 @@ from rewardsmith.design.builtin.source import SIGNATURE, component_names, read_g
 from rewardsmith.design.builtin.terms import Term, rounded, term_from_key
 from rewardsmith.design.designer import DesignContext, EnvironmentCard, ScoredCandidate
 from rewardsmith.errors import EnvironmentFault
+from rewardsmith.reward.gate import check_source
 from rewardsmith.types import ActionSpec, FeatureSpec, Finding, RewardInterface, Verdict
 from tests.design.cards import CONTEXT, INTERFACE
 
@@ -28,6 +29,9 @@ RICH = RewardInterface(
         FeatureSpec(name="rotation", shape=(3, 3)),
         FeatureSpec(name="level", dtype="int64"),
         FeatureSpec(name="Odd.Name-1", low=0.0, high=5.0),
+        FeatureSpec(name="action"),
+        FeatureSpec(name="2nd", low=0.0),
+        FeatureSpec(name="a_feature_with_a_name_as_long_as_it_may_get", shape=(2,)),
     ),
     action=INTERFACE.action,
 )
@@ -105,6 +109,7 @@ def test_terms_are_written_as_they_are_computed(term):
     assert read is not None
     assert read.key == term.key
     code = write_source([term], RICH)
+    assert check_source(code, RICH).findings == ()
     total, components = run(code, RICH)
     (back,) = read_genome(code, RICH) or ()
     torch.testing.assert_close(total, back.value(*batch(RICH)))
@@ -128,7 +133,7 @@ def test_files_read_back_to_what_they_compute(terms, factor):
     back = read_genome(code, RICH)
     assert back is not None
     assert write_source(back, RICH) == code
-    assert max(map(len, code.splitlines())) <= 140
+    assert max(map(len, code.splitlines())) <= 180  # long feature names have to stay whole
     total, components = run(code, RICH)
     torch.testing.assert_close(total, sum(components.values()))
     torch.testing.assert_close(total, sum(t.value(*batch(RICH)) for t in back))

@@ -34,7 +34,7 @@ class Scripted:
 
 @pytest.fixture(autouse=True)
 def no_tools(monkeypatch):
-    monkeypatch.setattr(designer_module, "toolkit_lines", lambda: iter([]))
+    monkeypatch.setattr(designer_module, "toolkit_lines", lambda names: [])
 
 
 def test_one_request_a_sample_and_stable_ids():

@@ -10,8 +10,18 @@ import pytest
 from rewardsmith.design import designer as designer_module
 from rewardsmith.design.designer import ModelDesigner
 from rewardsmith.design.goal import goal_messages
-from rewardsmith.design.prompts import PromptLibrary, action_row, feature_rows, resource_root
+from rewardsmith.design.prompts import (
+    MEMORY_TOOLS,
+    TEXT_TOOLS,
+    VALUE_TOOLS,
+    PromptLibrary,
+    action_row,
+    feature_rows,
+    resource_root,
+    toolkit_lines,
+)
 from rewardsmith.errors import UsageError
+from rewardsmith.reward import toolkit
 from rewardsmith.types import ActionSpec, FeatureSpec, Feedback, Finding, Proposal, Verdict
 from tests.design.cards import CARD, CONTEXT
 
@@ -34,9 +44,8 @@ class Silent:
 
 
 @pytest.fixture(autouse=True)
-def two_tools(monkeypatch):
-    tools = ["`sign_only(x)`: -1, 0 or 1.", "`contains(text, words)`: true where `words` occur."]
-    monkeypatch.setattr(designer_module, "toolkit_lines", lambda: iter(tools))
+def short_tools(monkeypatch):
+    monkeypatch.setattr(designer_module, "toolkit_lines", lambda names: [f"`{name}`: a tool" for name in names])
 
 
 def conversations() -> dict[str, str]:
@@ -157,3 +166,10 @@ def test_feature_rows_cannot_break_the_table():
     (row,) = feature_rows((FeatureSpec(name="x", low=0.0, about="a | b\nc"),))
     assert row["about"] == "a / b c"
     assert row["range"] == "0 ... inf"
+
+
+def test_every_tool_is_told_about():
+    assert sorted((*TEXT_TOOLS, *VALUE_TOOLS, *MEMORY_TOOLS)) == sorted(toolkit.__all__)
+    lines = toolkit_lines(toolkit.__all__)
+    assert len(lines) == len(toolkit.__all__)
+    assert all(re.fullmatch(r"`\w+\(.+\)`: .+\.", line) for line in lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from rewardsmith.design.builtin.signals import Signal, signal_from_key
+from rewardsmith.reward.vocabulary import BUILTINS, TOOLKIT
 from rewardsmith.types import FeatureSpec
 
 Verb = Literal["more", "less", "high", "low", "near", "gain", "shed", "alive", "ending", "effort"]
@@ -32,7 +34,8 @@ NAMES: dict[Verb, str] = {
     "gain": "{}_gain",
     "shed": "{}_drop",
 }
-LONGEST_NAME = 32
+LONGEST_NAME = 31  # with "_2" and "_weight" behind it, a parameter's name has at most 40 characters
+TAKEN = {"obs", "next_obs", "action", "memory", "total", "torch", "math", *BUILTINS, *TOOLKIT}
 LONGEST_LINE = 112
 
 
@@ -62,9 +65,12 @@ class Term:
 
     @property
     def name(self) -> str:
-        """The component's name, not yet unique."""
+        """The component's name, not yet unique: an identifier that shadows nothing."""
         name = self.verb if self.signal is None else NAMES[self.verb].format(self.signal.slug)
-        return f"{name[:LONGEST_NAME].strip('_')}{'_gated' if self.gate else ''}"
+        name = name if name[:1].isalpha() else f"x_{name}"
+        name = f"{name}_value" if name in TAKEN or keyword.iskeyword(name) else name
+        end = "_gated" if self.gate else ""
+        return f"{name[: LONGEST_NAME - len(end)].strip('_')}{end}"
 
     @property
     def sign(self) -> float:
