@@ -98,7 +98,8 @@ class Goal(Record):
 
     @property
     def digest(self) -> str:
-        return content_id(self.model_dump(mode="json"))
+        """Hash of what is measured; where a model-written goal's graph happens to lie does not matter."""
+        return content_id(self.model_dump(mode="json", exclude={"path"} if self.kind == "model" else None))
 
 
 class Task(Record):
@@ -195,6 +196,8 @@ class MemberResult(Record):
     wall_s: float
     curve: tuple[CurvePoint, ...] = ()
     error: str = ""
+    eval_env_steps: int = 0  # spent on clean evaluations, not part of `env_steps`
+    last_episodes: tuple[tuple[float, float], ...] = ()  # (success, fitness) of each episode of the last evaluation
 
 
 class TrainingResult(Record):

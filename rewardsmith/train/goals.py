@@ -1,0 +1,57 @@
+"""From a goal, which is a record, to the metric that measures it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from rewardsmith.envs import Environment, GoalMetric, Metric, PackMetric
+from rewardsmith.errors import EnvironmentFault, UsageError
+from rewardsmith.reward.graph import parse_goal
+from rewardsmith.reward.program import GoalProgram
+from rewardsmith.types import Goal
+
+
+def load_metric(env: Environment, goal: Goal) -> Metric:
+    """The metric of a goal.
+
+    Raises:
+        EnvironmentFault: the environment has no such task, or the metric file fails when loaded.
+        UsageError: a file is missing.
+        RewardRefused: the graph of a model-written goal is damaged.
+    """
+    match goal.kind:
+        case "pack":
+            return env.metric(goal.task or None)
+        case "metric_file":
+            return _metric_file(Path(goal.path), goal.about)
+        case "model":
+            return GoalMetric(GoalProgram.from_graph(parse_goal(_read(Path(goal.path)), env.interface)), goal.about)
+        case "people" | "native":
+            # People rank afterwards; until then curves show the environment's own measure.
+            return env.native_metric()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot read the goal at {path}: {error.strerror}", hint="check the path") from error
+
+
+def _metric_file(path: Path, about: str) -> Metric:
+    """A person's own metric file, which is trusted: `step(features, previous)` and `episode(sums, last)`."""
+    if not path.is_file():
+        raise UsageError(f"no metric file at {path}", hint="check the path given with --metric")
+    spec = importlib.util.spec_from_file_location(f"_rewardsmith_metric_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path} is not a Python file", hint="a metric file ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        return PackMetric(module.step, module.episode, about or (module.__doc__ or path.name).strip().splitlines()[0])
+    except Exception as error:  # a boundary: the file is the person's own code
+        raise EnvironmentFault(
+            f"metric file {path}: {type(error).__name__}: {error}",
+            hint="define step(features, previous) -> dict and episode(sums, last) -> (fitness, success) in it",
+        ) from error

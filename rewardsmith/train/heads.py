@@ -1,0 +1,153 @@
+"""Action distributions over the policy's outputs: sample, log-probability, and the gradients of both by hand.
+
+A head turns outputs (P, n, >= width) into a *raw* action (P, n, action_width) float32, which PPO learns on, and a raw
+action into the *applied* one, which the world and the reward see.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rewardsmith.errors import EnvironmentFault
+from rewardsmith.types import ActionSpec
+
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+
+class HeadGradient(NamedTuple):
+    out: Tensor  # (P, n, width)
+    log_std: Tensor | None  # (P, 1, A)
+
+
+class Head(Protocol):
+    width: int  # columns of the policy's output that are used
+    action_width: int  # columns of a raw action
+    log_std_width: int
+
+    def noise(self, rng: np.random.Generator, steps: int, num_envs: int) -> np.ndarray: ...
+    def scale_noise(self, noise: Tensor, log_std: Tensor | None) -> Tensor: ...
+    def sample(self, out: Tensor, noise: Tensor) -> Tensor: ...
+    def mode(self, out: Tensor) -> Tensor: ...
+    def applied(self, raw: Tensor) -> Tensor: ...
+    def log_prob(self, out: Tensor, log_std: Tensor | None, raw: Tensor) -> Tensor: ...
+    def entropy(self, out: Tensor, log_std: Tensor | None) -> Tensor: ...
+    def backward(
+        self, out: Tensor, log_std: Tensor | None, raw: Tensor, d_log_prob: Tensor, d_entropy: float
+    ) -> HeadGradient: ...
+
+
+class GaussianHead:
+    """Independent Gaussians with a learned, state-independent deviation; applied actions are clipped to the bounds."""
+
+    def __init__(self, spec: ActionSpec, *, rescale: bool, device: torch.device | str = "cpu") -> None:
+        self.width = self.action_width = self.log_std_width = math.prod(spec.shape)
+        low = np.array(spec.low if spec.low is not None else [-np.inf] * self.width, dtype=np.float32)
+        high = np.array(spec.high if spec.high is not None else [np.inf] * self.width, dtype=np.float32)
+        bounded = np.isfinite(low) & np.isfinite(high) & rescale
+        with np.errstate(invalid="ignore"):
+            center = np.where(bounded, (high + low) / 2, 0.0).astype(np.float32)
+            half = np.where(bounded, (high - low) / 2, 1.0).astype(np.float32)
+        self._low, self._high = torch.from_numpy(low).to(device), torch.from_numpy(high).to(device)
+        self._center, self._half = torch.from_numpy(center).to(device), torch.from_numpy(half).to(device)
+
+    def noise(self, rng: np.random.Generator, steps: int, num_envs: int) -> np.ndarray:
+        return rng.standard_normal((steps, num_envs, self.width), dtype=np.float32)
+
+    def scale_noise(self, noise: Tensor, log_std: Tensor | None) -> Tensor:
+        assert log_std is not None
+        return noise.mul_(log_std.exp())
+
+    def sample(self, out: Tensor, noise: Tensor) -> Tensor:
+        return out[..., : self.width] + noise
+
+    def mode(self, out: Tensor) -> Tensor:
+        return out[..., : self.width]
+
+    def applied(self, raw: Tensor) -> Tensor:
+        # fmax/fmin, not clamp: a NaN becomes a bound, so that a broken member cannot hand NaN to the physics.
+        return torch.fmin(torch.fmax(raw * self._half + self._center, self._low), self._high)
+
+    def log_prob(self, out: Tensor, log_std: Tensor | None, raw: Tensor) -> Tensor:
+        assert log_std is not None
+        z = (raw - out[..., : self.width]) * torch.exp(-log_std)
+        return (-0.5 * z * z - log_std - _HALF_LOG_2PI).sum(-1)
+
+    def entropy(self, out: Tensor, log_std: Tensor | None) -> Tensor:
+        assert log_std is not None
+        return (log_std + (0.5 + _HALF_LOG_2PI)).sum(-1).expand(out.shape[:2])
+
+    def backward(
+        self, out: Tensor, log_std: Tensor | None, raw: Tensor, d_log_prob: Tensor, d_entropy: float
+    ) -> HeadGradient:
+        assert log_std is not None
+        inverse = torch.exp(-log_std)
+        z = (raw - out[..., : self.width]) * inverse
+        dz = d_log_prob[..., None] * z
+        d_log_std = (dz * z - d_log_prob[..., None]).sum(1, keepdim=True) + d_entropy * out.shape[1]
+        return HeadGradient(dz * inverse, d_log_std)
+
+
+class CategoricalHead:
+    """One or several independent categorical choices (discrete and multi-discrete actions)."""
+
+    log_std_width = 0
+
+    def __init__(self, spec: ActionSpec) -> None:
+        self._single = spec.kind == "discrete"
+        sizes = (spec.n,) if self._single else spec.nvec
+        if not sizes or any(not n for n in sizes):
+            raise EnvironmentFault(f"a {spec.kind} action space needs its sizes, got {sizes}")
+        self._sizes = [int(n) for n in sizes if n is not None]
+        self.width, self.action_width = sum(self._sizes), len(self._sizes)
+
+    def _parts(self, out: Tensor) -> tuple[Tensor, ...]:
+        return out[..., : self.width].split(self._sizes, -1)
+
+    def noise(self, rng: np.random.Generator, steps: int, num_envs: int) -> np.ndarray:
+        return rng.gumbel(size=(steps, num_envs, self.width)).astype(np.float32)
+
+    def scale_noise(self, noise: Tensor, log_std: Tensor | None) -> Tensor:
+        return noise
+
+    def sample(self, out: Tensor, noise: Tensor) -> Tensor:
+        return self.mode(out[..., : self.width] + noise)  # the Gumbel trick: the largest noisy logit is a sample
+
+    def mode(self, out: Tensor) -> Tensor:
+        return torch.stack([part.argmax(-1) for part in self._parts(out)], -1).float()
+
+    def applied(self, raw: Tensor) -> Tensor:
+        action = raw.long()
+        return action[..., 0] if self._single else action
+
+    def log_prob(self, out: Tensor, log_std: Tensor | None, raw: Tensor) -> Tensor:
+        index = raw.long()
+        logs = [torch.log_softmax(p, -1).gather(-1, index[..., i : i + 1]) for i, p in enumerate(self._parts(out))]
+        return torch.cat(logs, -1).sum(-1)
+
+    def entropy(self, out: Tensor, log_std: Tensor | None) -> Tensor:
+        logs = [torch.log_softmax(part, -1) for part in self._parts(out)]
+        return torch.stack([-(p.exp() * p).sum(-1) for p in logs], -1).sum(-1)
+
+    def backward(
+        self, out: Tensor, log_std: Tensor | None, raw: Tensor, d_log_prob: Tensor, d_entropy: float
+    ) -> HeadGradient:
+        index, grads, d = raw.long(), [], d_log_prob[..., None]
+        for i, part in enumerate(self._parts(out)):
+            logs = torch.log_softmax(part, -1)
+            p = logs.exp()
+            grad = -p * d
+            grad.scatter_add_(-1, index[..., i : i + 1], d)
+            if d_entropy:
+                grad -= d_entropy * p * (logs - (p * logs).sum(-1, keepdim=True))
+            grads.append(grad)
+        return HeadGradient(torch.cat(grads, -1), None)
+
+
+def make_head(spec: ActionSpec, *, rescale: bool, device: torch.device | str = "cpu") -> Head:
+    """The head for an action space; `rescale` maps [-1, 1] onto finite bounds (continuous actions only)."""
+    return GaussianHead(spec, rescale=rescale, device=device) if spec.kind == "continuous" else CategoricalHead(spec)

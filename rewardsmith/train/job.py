@@ -1,0 +1,326 @@
+"""One shard of a training: some members in one process, from their checkpoints to a given number of env steps."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from rewardsmith.envs import Environment, Metric, VecWorld, resolve_env
+from rewardsmith.errors import EnvironmentFault, RewardRefused, RunError
+from rewardsmith.reward.graph import parse_graph
+from rewardsmith.reward.program import RewardProgram
+from rewardsmith.store.atomic import write_bytes
+from rewardsmith.train.checkpoint import Checkpoint, Progress, load_checkpoint, save_checkpoint
+from rewardsmith.train.config import PpoConfig, iterations_until, schedule
+from rewardsmith.train.evaluate import EpisodeScores, evaluate
+from rewardsmith.train.goals import load_metric
+from rewardsmith.train.ppo import Failure, PopulationPPO, WorldBroke
+from rewardsmith.train.rewards import Program, memory_width
+from rewardsmith.types import CurvePoint, EnvSpec, Goal, Member, MemberResult, Record, content_id
+
+log = logging.getLogger(__name__)
+
+OnPoint = Callable[[Member, CurvePoint], None]
+
+
+class TrainJob(Record):
+    """What one worker process does. `out` is the run folder; members live in candidates/<id>/seeds/<k>/ below it."""
+
+    env: EnvSpec
+    goal: Goal
+    members: tuple[Member, ...]
+    programs: dict[str, str]  # candidate -> path of its graph.json
+    out: str
+    ppo: PpoConfig
+    until_steps: int | None = None  # None: the whole budget
+    seed_root: int = 0
+
+
+def member_folder(out: Path | str, member: Member) -> Path:
+    return Path(out) / "candidates" / member.candidate / "seeds" / str(member.seed)
+
+
+def run_train_job(
+    job: TrainJob,
+    *,
+    on_point: OnPoint | None = None,
+    environment: Environment | None = None,
+    metric: Metric | None = None,
+    programs: Mapping[str, Program] | None = None,
+) -> list[MemberResult]:
+    """Train the job's members, each from its newest checkpoint, and say what became of them.
+
+    A member's result depends on its candidate, seed, configuration and root only: not on the job's other members, nor
+    on how often the job was killed and run again.
+
+    Args:
+        environment, metric, programs: instead of those the job names (for users' own environments, and for tests).
+
+    Raises:
+        EnvironmentFault: the environment cannot be built.
+        RunError: a member's folder is damaged beyond its spare checkpoint, or the disk is full.
+    """
+    with _single_thread():
+        environment = environment or resolve_env(job.env.name, kwargs=dict(job.env.kwargs))
+        shard = _Shard(job, environment, metric or load_metric(environment, job.goal), programs, on_point)
+        return shard.run()
+
+
+@contextmanager
+def _single_thread() -> Iterator[None]:
+    """One thread: shards share the cores, and splitting an operation over threads would change its last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class _MemberRun:
+    """One member on its way."""
+
+    def __init__(self, member: Member, folder: Path, identity: str, width: int, graph: str) -> None:
+        self.member, self.folder, self.identity, self.width, self.graph = member, folder, identity, width, graph
+        self.checkpoint: Checkpoint | None = load_checkpoint(folder, identity)
+        self.progress = self.checkpoint.progress if self.checkpoint else Progress(identity=identity, iteration=0)
+        self.failure: Failure | None = None
+        self.failed_at = 0
+        self.alone = False  # after the world broke with others in it
+        self.wall_s = 0.0
+        _write_metrics(folder, self.progress.curve)  # drops points of after the checkpoint
+
+    @property
+    def graph_if_seen(self) -> str:
+        """The reward's graph if the policy sees its memory; else a policy has nothing to do with any reward."""
+        return self.graph if self.width else ""
+
+    def result(self, ppo: PpoConfig) -> MemberResult:
+        return MemberResult(
+            candidate=self.member.candidate,
+            seed=self.member.seed,
+            state=self.failure.state if self.failure else "trained",  # type: ignore[arg-type]
+            env_steps=self.failed_at if self.failure else self.progress.iteration * ppo.batch,
+            wall_s=self.wall_s,
+            curve=self.progress.curve,
+            error=self.failure.error if self.failure else "",
+            eval_env_steps=self.progress.eval_env_steps,
+            last_episodes=self.progress.last_episodes,
+        )
+
+
+class _Shard:
+    def __init__(
+        self,
+        job: TrainJob,
+        environment: Environment,
+        metric: Metric,
+        programs: Mapping[str, Program] | None,
+        on_point: OnPoint | None,
+    ) -> None:
+        self._job, self._environment, self._metric, self._on_point = job, environment, metric, on_point
+        self._schedule = schedule(job.ppo)
+        self._until = iterations_until(job.ppo, job.until_steps)
+        self._programs: dict[str, Program] = dict(programs or {})
+        self._runs: list[_MemberRun] = []
+        broken: dict[str, str] = {}
+        graphs: dict[str, str] = {}
+        for candidate in dict.fromkeys(m.candidate for m in job.members):
+            try:
+                graphs[candidate] = _read_graph(job, candidate)
+                if programs is None:
+                    self._programs[candidate] = RewardProgram.from_graph(
+                        parse_graph(graphs[candidate], environment.interface)
+                    )
+            except RewardRefused as error:
+                broken[candidate] = str(error)
+        for member in sorted(job.members):
+            program = self._programs.get(member.candidate)
+            width = memory_width(program) if program is not None else 0
+            graph = graphs.get(member.candidate, "")
+            run = _MemberRun(member, member_folder(job.out, member), _identity(job, graph), width, graph)
+            if member.candidate in broken:
+                run.failure = Failure("crashed_reward", broken[member.candidate])
+            self._runs.append(run)
+
+    def run(self) -> list[MemberResult]:
+        population: _Together | None = None
+        while group := self._next_group():
+            if population is None or population.runs != group:
+                if population:
+                    population.close()
+                population = self._assemble(group)
+                if population is None:
+                    continue
+            began = time.monotonic()
+            try:
+                self._train(population)
+            except (WorldBroke, EnvironmentFault) as error:
+                self._blame(group, str(error))
+                population.close()
+                population = None
+            share = (time.monotonic() - began) / len(group)
+            for run in group:
+                run.wall_s += share
+        if population:
+            population.close()
+        by_member = {r.member: r.result(self._job.ppo) for r in self._runs}
+        return [by_member[m] for m in self._job.members]
+
+    def _next_group(self) -> list[_MemberRun]:
+        """The members furthest behind that can train together; empty when all are done."""
+        waiting = [r for r in self._runs if r.failure is None and r.progress.iteration < self._until]
+        if not waiting:
+            return []
+        first = min(waiting, key=lambda r: (r.progress.iteration, r.width))
+        if first.alone:
+            return [first]
+        key = (first.progress.iteration, first.width)
+        return [r for r in waiting if (r.progress.iteration, r.width) == key and not r.alone]
+
+    def _assemble(self, group: list[_MemberRun]) -> _Together | None:
+        """A population of the group's members, loaded from their checkpoints; None if the environment broke."""
+        ppo = self._job.ppo
+        world = self._environment.make_world(len(group) * ppo.num_envs)
+        together = _Together(group, world, self._environment.make_world(len(group) * ppo.eval_episodes))
+        try:
+            together.population = PopulationPPO(
+                world, ppo, [r.member for r in group], self._programs, root=self._job.seed_root
+            )
+            together.resume()
+        except WorldBroke as error:
+            self._blame(group, str(error))
+            together.close()
+            return None
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise RunError(
+                f"the checkpoints in {group[0].folder} do not fit this training: {error}",
+                hint=f"remove {group[0].folder.parent} to train its members from the start",
+            ) from error
+        return together
+
+    def _blame(self, group: list[_MemberRun], error: str) -> None:
+        """The environment broke: alone, a member is done with; in company, each goes on alone from its checkpoint."""
+        for run in group:
+            run.alone = True
+            if len(group) == 1:
+                run.failure = Failure("crashed_env", error)
+                run.failed_at = run.progress.iteration * self._job.ppo.batch
+
+    def _train(self, together: _Together) -> None:
+        """Train to the next checkpoint and save every member there."""
+        population, runs = together.population, together.runs
+        stop = min(self._until, self._schedule.next_checkpoint(population.iteration))
+        while population.iteration < stop and population.alive:
+            population.iterate()
+        for i, failure in population.failures.items():
+            if runs[i].failure is None:
+                runs[i].failure = failure
+                runs[i].failed_at = population.env_steps
+        alive = population.alive
+        if not alive:
+            return
+        points: dict[int, tuple[CurvePoint, EpisodeScores]] = {}
+        if population.iteration in self._schedule.evaluations:
+            points = self._evaluate(together, alive)
+        for i in alive:
+            self._save(together, i, points.get(i))
+        if not population.world.can_restore:
+            population.restart_episodes()
+
+    def _evaluate(self, together: _Together, alive: Sequence[int]) -> dict[int, tuple[CurvePoint, EpisodeScores]]:
+        population, job = together.population, self._job
+        policies = [population.policy(i, job.env, memory_graph=together.runs[i].graph_if_seen) for i in alive]
+        candidate_of = {r.graph_if_seen: r.member.candidate for r in together.runs}
+        scores = evaluate(
+            self._environment,
+            self._metric,
+            policies,
+            episodes=job.ppo.eval_episodes,
+            seed=job.seed_root,
+            world=together.eval_world,
+            load_program=lambda graph: self._programs[candidate_of[graph]],
+        )
+        points = {}
+        for i, policy, score in zip(alive, policies, scores, strict=True):
+            point = CurvePoint(
+                env_steps=population.env_steps,
+                fitness=float(score.fitness.mean()),
+                success=float(score.success.mean()),
+                episode_length=float(score.length.mean()),
+                episodes=len(score.fitness),
+                components=population.last.components[i],
+                reward=population.last.reward[i],
+            )
+            policy.save(together.runs[i].folder / "policy.safetensors")
+            points[i] = point, score
+        return points
+
+    def _save(self, together: _Together, i: int, measured: tuple[CurvePoint, EpisodeScores] | None) -> None:
+        run, population = together.runs[i], together.population
+        update: dict[str, object] = {"iteration": population.iteration}
+        if measured:
+            point, score = measured
+            update["curve"] = (*run.progress.curve, point)
+            update["last_episodes"] = tuple(zip(score.success.tolist(), score.fitness.tolist(), strict=True))
+            update["eval_env_steps"] = run.progress.eval_env_steps + score.env_steps
+        progress = run.progress.model_copy(update=update)
+        state = population.member_state(i)
+        if measured:
+            with (run.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                file.write(measured[0].model_dump_json() + "\n")
+        save_checkpoint(run.folder, progress, state)
+        run.progress, run.checkpoint = progress, Checkpoint(progress, state)
+        if measured and self._on_point:
+            self._on_point(run.member, measured[0])
+
+
+class _Together:
+    """A population with the worlds it trains and is measured in."""
+
+    population: PopulationPPO
+
+    def __init__(self, runs: list[_MemberRun], world: VecWorld, eval_world: VecWorld) -> None:
+        self.runs, self.world, self.eval_world = runs, world, eval_world
+
+    def resume(self) -> None:
+        """Fresh members start their episodes; others continue from their checkpoints."""
+        population = self.population
+        population.iteration = self.runs[0].progress.iteration
+        saved = [r.checkpoint for r in self.runs]
+        population.restart_episodes()
+        for i, checkpoint in enumerate(saved):
+            if checkpoint:
+                population.load_member(i, checkpoint.state)
+        if saved[0] and not population.world.can_restore:
+            population.restart_episodes()
+
+    def close(self) -> None:
+        self.world.close()
+        self.eval_world.close()
+
+
+def _read_graph(job: TrainJob, candidate: str) -> str:
+    path = job.programs.get(candidate)
+    if path is None:
+        return ""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"cannot read the reward graph {path}: {error.strerror}", hint="check it again first") from error
+
+
+def _identity(job: TrainJob, graph: str) -> str:
+    """Hash of everything a member's result depends on, besides its seed."""
+    ppo = job.ppo.model_dump(mode="json")
+    return content_id([graph, job.env.model_dump(mode="json"), job.goal.digest, ppo, job.seed_root])
+
+
+def _write_metrics(folder: Path, curve: Sequence[CurvePoint]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(folder / "metrics.jsonl", "".join(p.model_dump_json() + "\n" for p in curve).encode())

@@ -1,0 +1,126 @@
+"""Trained policies as files and as functions: `policy.safetensors` holds weights, normalizer and plain metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rewardsmith.errors import RunError
+from rewardsmith.train.heads import make_head
+from rewardsmith.train.network import padded, tanh_
+from rewardsmith.train.normalize import CLIP, OBS_EPS
+from rewardsmith.train.tensorfile import read_tensors, write_tensors
+from rewardsmith.types import ActionSpec, EnvSpec, Record
+
+FORMAT = "rewardsmith-policy/1"
+
+
+class PolicyInfo(Record):
+    """What a policy was trained for."""
+
+    env: EnvSpec
+    action: ActionSpec
+    obs_dim: int
+    memory_width: int = 0
+    hidden: tuple[int, ...]
+    rescale_actions: bool
+    candidate: str = ""
+    seed: int = 0
+    env_steps: int = 0
+    memory_graph: str = ""  # JSON of the reward graph whose memory the policy sees; empty without memory
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One deterministic policy. `weights`: (in, out) and (1, out) float32 per layer, first to last."""
+
+    info: PolicyInfo
+    weights: tuple[tuple[Tensor, Tensor], ...]
+    mean: Tensor  # (inputs,) float64
+    var: Tensor  # (inputs,) float64
+
+    def act(self, obs: Tensor, memory: Tensor | None = None) -> Tensor:
+        """Actions to apply, (N, A) float32 or int64, (N,) if discrete, for observations (N, obs_dim).
+
+        `memory` (N, memory_width): for policies of rewards with memory, `rewards.MemoryTrack.flat`.
+        """
+        return PolicyStack([self]).act(obs, memory)
+
+    def save(self, path: Path) -> None:
+        """Write atomically; no pickle."""
+        tensors = {"obs.mean": self.mean, "obs.var": self.var}
+        for i, (weight, bias) in enumerate(self.weights):
+            tensors |= {f"policy.{i}.weight": weight, f"policy.{i}.bias": bias}
+        arrays = {k: v.numpy(force=True) for k, v in tensors.items()}
+        write_tensors(path, arrays, {"format": FORMAT, "info": self.info.model_dump_json()})
+
+
+def load_policy(path: Path | str, *, device: torch.device | str = "cpu") -> Policy:
+    """Read a policy file.
+
+    Raises: RunError: missing, damaged, or not a rewardsmith policy.
+    """
+    path = Path(path)
+    hint = "train it again, or point at a policy.safetensors file of a finished run"
+    try:
+        arrays, metadata = read_tensors(path, format=FORMAT)
+        info = PolicyInfo.model_validate_json(metadata["info"])
+        tensors = {k: torch.from_numpy(v.copy()).to(device) for k, v in arrays.items()}
+        layers = range(len(info.hidden) + 1)
+        weights = tuple((tensors[f"policy.{i}.weight"], tensors[f"policy.{i}.bias"]) for i in layers)
+        return Policy(info, weights, tensors["obs.mean"], tensors["obs.var"])
+    except FileNotFoundError as error:
+        raise RunError(f"no policy at {path}", hint=hint) from error
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(f"{path} is not a readable policy: {error}", hint=hint) from error
+
+
+class PolicyStack:
+    """Policies of one shape, run together; at least two matrices, so that results do not depend on how many."""
+
+    def __init__(self, policies: Sequence[Policy]) -> None:
+        info = policies[0].info
+        self.members = len(policies)
+        rows = list(policies) * (2 if len(policies) == 1 else 1)
+        device = policies[0].mean.device
+        self._inputs = padded(info.obs_dim + info.memory_width)
+        outputs = padded(policies[0].weights[-1][0].shape[1])
+        self._head = make_head(info.action, rescale=info.rescale_actions, device=device)
+        self._layers: list[tuple[Tensor, Tensor]] = []
+        for i in range(len(info.hidden) + 1):
+            weight = torch.stack([p.weights[i][0] for p in rows])
+            bias = torch.stack([p.weights[i][1] for p in rows])
+            missing_in = self._inputs - weight.shape[1] if i == 0 else 0
+            missing_out = outputs - weight.shape[2] if i == len(info.hidden) else 0
+            self._layers.append(
+                (
+                    torch.nn.functional.pad(weight, (0, missing_out, 0, missing_in)),
+                    torch.nn.functional.pad(bias, (0, missing_out)),
+                )
+            )
+        self._shift = torch.stack([p.mean for p in rows]).float()[:, None]
+        self._scale = (1 / torch.sqrt(torch.stack([p.var for p in rows]) + OBS_EPS)).float()[:, None]
+
+    def act(self, obs: Tensor, memory: Tensor | None = None) -> Tensor:
+        """Actions to apply for observations (members * E, obs_dim): E consecutive rows belong to one member."""
+        x = obs if memory is None else torch.cat([obs, memory], -1)
+        x = x.view(self.members, -1, x.shape[-1])
+        if self.members == 1:
+            x = torch.cat([x, x])
+        x = x.sub(self._shift).mul_(self._scale).clamp_(-CLIP, CLIP)
+        x = torch.nn.functional.pad(x, (0, self._inputs - x.shape[-1]))
+        for weight, bias in self._layers[:-1]:
+            x = tanh_(torch.baddbmm(bias, x, weight))
+        weight, bias = self._layers[-1]
+        raw = self._head.mode(torch.baddbmm(bias, x, weight))[: self.members]
+        return self._head.applied(raw).flatten(0, 1)
+
+
+def shape_key(policy: Policy) -> tuple[object, ...]:
+    """Policies with the same key can share a `PolicyStack`."""
+    i = policy.info
+    return (i.obs_dim, i.memory_width, i.hidden, i.rescale_actions, i.action.model_dump_json())

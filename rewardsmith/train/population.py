@@ -1,0 +1,231 @@
+"""The driver: trains candidates x seeds as shards on an engine, rung by rung."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from rewardsmith.engine import Engine, Job, JobOutcome
+from rewardsmith.errors import UsageError
+from rewardsmith.store.atomic import write_bytes
+from rewardsmith.train.config import PpoConfig, RacingConfig, schedule
+from rewardsmith.train.job import TrainJob, member_folder
+from rewardsmith.train.racing import survivors
+from rewardsmith.train.worker import RESULTS, WorkerSpec
+from rewardsmith.types import CurvePoint, EnvSpec, Goal, Member, MemberResult, TrainingResult, content_id
+
+OnPoint = Callable[[Member, CurvePoint], None]
+
+WORKER = "rewardsmith.train.worker"
+_TAIL_EVERY_S = 0.5
+
+
+def train_population(
+    env: EnvSpec,
+    goal: Goal,
+    programs: Mapping[str, Path | str],
+    *,
+    seeds: Sequence[int],
+    ppo: PpoConfig,
+    engine: Engine,
+    out: Path | str,
+    name: str = "training",
+    racing: bool | RacingConfig = True,
+    seed_root: int = 0,
+    timeout_s: float | None = None,
+    on_point: OnPoint | None = None,
+    module: str = WORKER,
+) -> dict[str, TrainingResult]:
+    """Train every candidate with every seed; with racing, drop the weakest at rungs.
+
+    Calling it again after an interruption goes on from results and checkpoints, and ends the same.
+
+    Args:
+        programs: path of graph.json by candidate.
+        out: the run folder: members in candidates/<id>/seeds/<k>/, job files in jobs/<name>/.
+        name: names this training within the run.
+        racing: False trains every candidate to the end.
+        seed_root: root of all random streams; members of the same seed share theirs across candidates.
+        timeout_s: wall time of one job (a shard up to its next rung), None for no limit.
+        on_point: told of every evaluation, from another thread, while it runs.
+        module: what a job runs (tests put their own worlds there).
+
+    Raises: UsageError: no seeds, or a seed twice.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise UsageError(f"training needs at least one seed and each once, got {list(seeds)}")
+    config = racing if isinstance(racing, RacingConfig) else RacingConfig(enabled=racing)
+    plan = schedule(ppo)
+    rungs = sorted({plan.rung(r) for r in config.rungs} - {plan.total}) if config.enabled and len(programs) > 1 else []
+    run = _Run(env, goal, programs, ppo, engine, Path(out), name, seed_root, timeout_s, module)
+    members = [Member(candidate, seed) for candidate in programs for seed in seeds]
+    results: dict[Member, MemberResult] = {}
+    active = list(members)
+    with _tailing(run.out, members, on_point):
+        for iteration in [*rungs, plan.total]:
+            if not active:
+                break
+            results |= run.train(active, results, until_steps=iteration * ppo.batch)
+            active = [m for m in active if results[m].state == "trained"]
+            if iteration == plan.total:
+                break
+            alive = dict.fromkeys(m.candidate for m in active)
+            kept = survivors({c: [results[Member(c, s)] for s in seeds] for c in alive}, config)
+            for member in active:
+                if member.candidate not in kept:
+                    results[member] = results[member].model_copy(update={"state": "dropped"})
+            active = [m for m in active if m.candidate in kept]
+    return {c: TrainingResult(candidate=c, members=tuple(results[Member(c, s)] for s in seeds)) for c in programs}
+
+
+class _Run:
+    """What the jobs of one training share."""
+
+    def __init__(
+        self,
+        env: EnvSpec,
+        goal: Goal,
+        programs: Mapping[str, Path | str],
+        ppo: PpoConfig,
+        engine: Engine,
+        out: Path,
+        name: str,
+        seed_root: int,
+        timeout_s: float | None,
+        module: str,
+    ) -> None:
+        self.out = out
+        self._base = TrainJob(
+            env=env,
+            goal=goal,
+            members=(),
+            programs={c: str(p) for c, p in programs.items()},
+            out=str(out),
+            ppo=ppo,
+            seed_root=seed_root,
+        )
+        self._graphs = {c: content_id(Path(p).read_text(encoding="utf-8")) for c, p in programs.items()}
+        self._engine, self._folder = engine, out / "jobs" / name
+        self._timeout_s, self._module = timeout_s, module
+
+    def train(
+        self, members: Sequence[Member], before: Mapping[Member, MemberResult], *, until_steps: int
+    ) -> dict[Member, MemberResult]:
+        """Results of all members at `until_steps`."""
+        jobs = {j.id: (j, shard) for j, shard in self._jobs(shards(members, self._engine.workers), until_steps)}
+        results: dict[Member, MemberResult] = {}
+        again: list[Member] = []
+        for outcome in self._engine.run([job for job, _ in jobs.values()]):
+            _, shard = jobs[outcome.job.id]
+            if outcome.state == "failed" and len(shard) > 1:
+                again += shard  # one of them may have taken the process down: find out which
+            else:
+                results |= self._collect(outcome, shard, before)
+        singles = {j.id: (j, shard) for j, shard in self._jobs([[m] for m in sorted(again)], until_steps)}
+        for outcome in self._engine.run([job for job, _ in singles.values()]):
+            results |= self._collect(outcome, singles[outcome.job.id][1], before)
+        return {m: _add_wall(results[m], before.get(m)) for m in members}
+
+    def _jobs(self, parts: Sequence[Sequence[Member]], until_steps: int) -> Iterator[tuple[Job, list[Member]]]:
+        for shard in parts:
+            job = self._base.model_copy(update={"members": tuple(shard), "until_steps": until_steps})
+            # The name follows from the content, so that a changed training never meets an old result.
+            content = [job.model_dump(mode="json", exclude={"out", "programs"}), self._graphs]
+            id = f"{until_steps}-{content_id(content)}"
+            spec, result = self._folder / f"{id}.json", self._folder / f"{id}.result.json"
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_bytes(spec, WorkerSpec(job=job, result_path=str(result)).model_dump_json(indent=1).encode())
+            yield (
+                Job(id=id, module=self._module, spec_path=spec, result_path=result, timeout_s=self._timeout_s),
+                list(shard),
+            )
+
+    def _collect(
+        self, outcome: JobOutcome, shard: Sequence[Member], before: Mapping[Member, MemberResult]
+    ) -> dict[Member, MemberResult]:
+        """The members' results of an ended job; an unsuccessful one ends its members where they were before."""
+        error = outcome.error
+        if outcome.state == "done":
+            try:
+                found = RESULTS.validate_json(outcome.job.result_path.read_bytes())
+                return {Member(r.candidate, r.seed): r for r in found}
+            except (OSError, ValidationError) as problem:
+                error = f"the job left a result of the wrong form: {problem}"
+                outcome.job.result_path.unlink(missing_ok=True)
+        state = "timed_out" if outcome.state == "timed_out" else "crashed_env"
+        empty = {
+            m: MemberResult(candidate=m.candidate, seed=m.seed, state="trained", env_steps=0, wall_s=0.0) for m in shard
+        }
+        update = {"state": state, "error": error, "wall_s": outcome.wall_s / len(shard)}
+        return {m: before.get(m, empty[m]).model_copy(update=update) for m in shard}
+
+
+def _add_wall(result: MemberResult, before: MemberResult | None) -> MemberResult:
+    return result.model_copy(update={"wall_s": result.wall_s + before.wall_s}) if before else result
+
+
+def shards(members: Sequence[Member], count: int) -> list[list[Member]]:
+    """Split members over at most `count` processes, sizes as even as can be; a candidate's members stay close."""
+    ordered = sorted(members)
+    count = min(count, len(ordered))
+    bounds = [round(i * len(ordered) / count) for i in range(count + 1)] if count else []
+    return [ordered[a:b] for a, b in pairwise(bounds)]
+
+
+@contextmanager
+def _tailing(out: Path, members: Sequence[Member], on_point: OnPoint | None) -> Iterator[None]:
+    """While the block runs, report every new line of the members' metrics files."""
+    if on_point is None:
+        yield
+        return
+    tails = [_Tail(member_folder(out, m) / "metrics.jsonl", m) for m in members]
+    stop = threading.Event()
+
+    def follow() -> None:
+        while not stop.wait(_TAIL_EVERY_S):
+            for tail in tails:
+                tail.report(on_point)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        for tail in tails:
+            tail.report(on_point)
+
+
+class _Tail:
+    """One member's metrics file, read as it grows. A point is reported once, however often training is resumed."""
+
+    def __init__(self, path: Path, member: Member) -> None:
+        self._path, self._member, self._reported = path, member, -1
+
+    def report(self, on_point: OnPoint) -> None:
+        for point in read_metrics(self._path):
+            if point.env_steps > self._reported:
+                self._reported = point.env_steps
+                on_point(self._member, point)
+
+
+def read_metrics(path: Path) -> list[CurvePoint]:
+    """The points of a metrics file, up to the first line that is not whole (a process may have died in it)."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    points = []
+    for line in lines:
+        try:
+            points.append(CurvePoint.model_validate(json.loads(line)))
+        except (ValueError, ValidationError):
+            break
+    return points

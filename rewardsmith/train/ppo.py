@@ -1,0 +1,402 @@
+"""Population PPO: P members trained in lockstep, each as if it were alone.
+
+Nothing crosses members: own environments, weights, advantages, normalizers, gradient clip, learning rate and random
+streams. The rollout loop does only: normalize, policy, add pre-drawn noise, step, record; values, log-probabilities,
+rewards and advantages are computed for the whole rollout afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rewardsmith.envs import VecWorld
+from rewardsmith.errors import EnvironmentFault
+from rewardsmith.train.config import PpoConfig
+from rewardsmith.train.heads import make_head
+from rewardsmith.train.network import ActorCritic, padded
+from rewardsmith.train.normalize import ObsNormalizer, RewardScale
+from rewardsmith.train.policy import Policy, PolicyInfo
+from rewardsmith.train.recorder import FieldRecorder, featurize_rows
+from rewardsmith.train.rewards import (
+    Block,
+    MemoryTrack,
+    Paid,
+    Program,
+    memory_width,
+    rollout_rewards,
+    stack_paid,
+)
+from rewardsmith.train.seeding import EpisodeSeeds, generator
+from rewardsmith.train.update import Adam, Batch, advantages, learn
+from rewardsmith.types import EnvSpec, Member
+
+_BOOTSTRAP_ROWS = 64  # truncated states are valued in blocks of a fixed size, so that neighbours do not change it
+
+
+class Failure(NamedTuple):
+    state: str  # crashed_reward, crashed_env or diverged
+    error: str
+
+
+class LastRollout(NamedTuple):
+    """What members were paid in the last rollout: information for curves, never for selection."""
+
+    reward: list[float]  # per member, mean per step
+    components: list[dict[str, float]]
+
+
+class WorldBroke(Exception):
+    """The world raised while all members stepped in it; which of them is to blame is not known."""
+
+
+class PopulationPPO:
+    """The members of one shard, all with the same input width.
+
+    Args:
+        world: `len(members) * config.num_envs` rows; member i owns rows i * num_envs to (i + 1) * num_envs.
+        members: members of one candidate must stand together.
+        programs: reward program by candidate.
+        root: root of all random streams.
+    """
+
+    def __init__(
+        self,
+        world: VecWorld,
+        config: PpoConfig,
+        members: Sequence[Member],
+        programs: Mapping[str, Program],
+        *,
+        root: int,
+    ) -> None:
+        self.world, self.config, self.members, self._root = world, config, list(members), root
+        self.device = world.device
+        self.iteration = 0
+        self.failures: dict[int, Failure] = {}
+        self.last = LastRollout([0.0] * len(members), [{} for _ in members])
+        self._count, self._rows = len(members), len(members) * config.num_envs
+        if world.num_envs != self._rows:
+            raise ValueError(f"{len(members)} members need {self._rows} rows, the world has {world.num_envs}")
+        self._stacked = max(2, self._count)  # a single member is paired with a twin, see ActorCritic
+        self._blocks = _blocks(members, programs)
+        self._memory_width = memory_width(self._blocks[0].program)
+        self._used = world.obs_dim + self._memory_width
+        self._inputs = padded(self._used)
+        self.head = make_head(world.action, rescale=config.rescale_actions, device=self.device)
+        self.net = ActorCritic(
+            self._stacked,
+            self._inputs,
+            padded(self.head.width),
+            config.hidden,
+            log_std=self.head.log_std_width,
+            device=self.device,
+        )
+        for i in range(self._stacked):
+            rng = generator(root, self.members[i % self._count].seed, "init")
+            self.net.initialize(i, rng, inputs=self._used, outputs=self.head.width)
+        self.adam = Adam(self.net, config)
+        self.normalizer = ObsNormalizer(self._stacked, self._inputs, self.device)
+        scale_free = config.normalize_reward == "scale_free"
+        self.reward_scale = RewardScale(
+            self._count, config.num_envs, config.gamma, scale_free=scale_free, device=self.device
+        )
+        self.seeds = EpisodeSeeds(root, [m.seed for m in members], config.num_envs)
+        self.memory: MemoryTrack | None = None
+        if self._memory_width:
+            n = config.num_envs
+            spans = [(b.program, b.start * n, b.stop * n) for b in self._blocks]
+            self.memory = MemoryTrack(spans, self._rows, self.device)
+        steps = config.rollout_steps
+        self._recorder = FieldRecorder(steps, self._rows)
+        self._x = torch.zeros(steps + 1, self._rows, self._inputs, device=self.device)
+        self._raw = torch.zeros(steps, self._rows, self.head.action_width, device=self.device)
+        self._terminated = torch.zeros(steps, self._rows, dtype=torch.bool, device=self.device)
+        self._truncated = torch.zeros_like(self._terminated)
+        self._finals: list[tuple[int, Tensor, Tensor]] = []  # step, rows, inputs of truncated episodes
+
+    @property
+    def env_steps(self) -> int:
+        """Env steps taken by each member."""
+        return self.iteration * self.config.batch
+
+    @property
+    def alive(self) -> list[int]:
+        """Indices of the members that still train."""
+        return [i for i in range(self._count) if i not in self.failures]
+
+    def restart_episodes(self) -> None:
+        """Begin new episodes everywhere (at the start, and at checkpoints of worlds that cannot save their state)."""
+        self._reset(torch.arange(self._rows, device=self.device))
+        self.reward_scale.returns.zero_()
+
+    def iterate(self) -> None:
+        """One rollout and the updates on it. Members that fail are listed in `failures` and stay inert afterwards.
+
+        Raises: WorldBroke: the world raised; the population is unusable, its members' checkpoints are not.
+        """
+        with torch.no_grad():
+            paid = self._collect()
+            self._learn(paid)
+        self.iteration += 1
+
+    # --- rollout ---------------------------------------------------------------------------------------------------
+
+    def _collect(self) -> list[Paid | str] | None:
+        config, world = self.config, self.world
+        steps, stacked = config.rollout_steps, (self._stacked, config.num_envs)
+        noise = self._draw_noise()
+        paid: list[list[Paid | str]] = []
+        self._recorder.start()
+        self._finals.clear()
+        before = featurize_rows(world, world.fields()) if self.memory else {}
+        for t in range(steps):
+            self._recorder.record(t, world.fields())
+            self._observe(self._x[t])
+            x = self._twin(self._x[t].view(self._count, *stacked[1:], -1))
+            raw = self.head.sample(self.net.policy(self._normalized(x)), noise[t])[: self._count]
+            self._raw[t] = raw.reshape(self._rows, -1)
+            action = self.head.applied(self._raw[t])
+            try:
+                world.step(action)
+            except Exception as error:  # a boundary: whatever an environment raises
+                raise WorldBroke(f"{type(error).__name__}: {error}") from error
+            self._terminated[t] = world.terminated
+            self._truncated[t] = world.truncated & ~world.terminated
+            done = torch.nonzero(world.terminated | world.truncated)[:, 0]
+            if self.memory:
+                after = featurize_rows(world, world.fields())
+                paid.append(self.memory.step(before, action, after, world.terminated))
+                before = after
+            if len(done):
+                self._recorder.record_final(t, done, world.fields())
+                cut = done[self._truncated[t][done]]
+                if len(cut):
+                    final = torch.zeros_like(self._x[t])
+                    self._observe(final)
+                    self._finals.append((t, cut, final[cut]))
+                self._reset(done)
+                if self.memory:
+                    before = featurize_rows(world, world.fields())
+        self._recorder.record(steps, world.fields())
+        self._observe(self._x[steps])
+        return stack_paid(paid) if self.memory else None
+
+    def _draw_noise(self) -> Tensor:
+        """Pre-drawn noise (T, stacked, N, width), each member's from its own stream of this iteration."""
+        c = self.config
+        streams = [generator(self._root, m.seed, "noise", self.iteration) for m in self.members]
+        drawn = [self.head.noise(rng, c.rollout_steps, c.num_envs) for rng in streams]
+        noise = torch.from_numpy(np.stack(drawn, 1)).to(self.device)
+        log_std = self.net.log_std[: self._count] if self.net.log_std is not None else None
+        noise = self.head.scale_noise(noise, log_std)
+        return torch.cat([noise, noise], 1) if self._count == 1 else noise
+
+    def _observe(self, out: Tensor) -> None:
+        """Write the policy's raw input of every row into `out` (rows, inputs)."""
+        out[:, : self.world.obs_dim] = self.world.obs
+        if self.memory:
+            out[:, self.world.obs_dim : self._used] = self.memory.flat
+
+    def _reset(self, rows: Tensor) -> None:
+        ids = rows.numpy(force=True)
+        try:
+            self.world.reset(ids, self.seeds.draw(ids))
+        except Exception as error:  # a boundary, as in `_collect`
+            raise WorldBroke(f"{type(error).__name__}: {error}") from error
+        if self.memory:
+            self.memory.reset(rows)
+
+    def _normalized(self, x: Tensor) -> Tensor:
+        return self.normalizer(x) if self.config.normalize_obs else x
+
+    def _twin(self, x: Tensor) -> Tensor:
+        """`x` (P, ...) with a copy of the only member, if there is only one."""
+        return torch.cat([x, x]) if self._count == 1 else x
+
+    # --- learning --------------------------------------------------------------------------------------------------
+
+    def _learn(self, paid: list[Paid | str] | None) -> None:
+        c, steps, count, n = self.config, self.config.rollout_steps, self._count, self.config.num_envs
+        shape = (steps, count, n)
+        self._fail_where(~torch.isfinite(self._x).view(steps + 1, count, -1).all(2).all(0), "crashed_env",
+                         "the environment gave a non-finite observation" if not self.memory
+                         else "the observation or the reward's memory was not finite")  # fmt: skip
+        rewards = rollout_rewards(
+            self._blocks,
+            self._recorder.transitions(self.world),
+            self.head.applied(self._raw),
+            self._terminated,
+            num_envs=n,
+            gamma=c.gamma,
+            paid=paid,
+        )
+        for i, error in rewards.errors.items():
+            self._fail(i, "crashed_reward", error)
+        means = rewards.total.double().transpose(0, 1).reshape(count, -1).mean(1).tolist()
+        self.last = LastRollout(means, rewards.components)
+        done = (self._terminated | self._truncated).view(shape)
+        scaled = self.reward_scale(rewards.total, done) if c.normalize_reward != "off" else rewards.total
+
+        everything = self._twin(self._x.view(steps + 1, count, n, -1).transpose(0, 1))
+        x_all = self._normalized(everything.reshape(self._stacked, (steps + 1) * n, -1))
+        values = self.net.value(x_all)[:count].view(count, steps + 1, n).transpose(0, 1).contiguous()
+        bootstrap = torch.zeros(shape, device=self.device)
+        self._value_truncated(bootstrap)
+        advantage = advantages(scaled + c.gamma * bootstrap, values, done, gamma=c.gamma, gae_lambda=c.gae_lambda)
+
+        x = x_all[:, : steps * n]
+        flat = lambda v: self._twin(v.transpose(0, 1).reshape(count, steps * n, *v.shape[3:]))
+        raw = flat(self._raw.view(*shape, -1))
+        log_prob = self.head.log_prob(self.net.policy(x), self.net.log_std, raw)
+        adv = flat(advantage)
+        batch = Batch(x, raw, log_prob, adv, adv + flat(values[:-1]))
+        progress = self.iteration / c.iterations
+        streams = [generator(self._root, m.seed, "shuffle", self.iteration) for m in self.members]
+        learn(self.net, self.head, self.adam, batch, c, streams, iteration=self.iteration, progress=progress)
+        if c.normalize_obs:
+            self.normalizer.update(everything[:, :-1].reshape(self._stacked, steps * n, -1))
+        finite = torch.isfinite(self.net.flat[:count]).all(1)
+        self._fail_where(~finite, "diverged", "the policy's weights are no longer finite")
+        for i in self.failures:
+            self._make_inert(i)
+
+    def _value_truncated(self, bootstrap: Tensor) -> None:
+        """Write the values of states in which episodes were cut off into `bootstrap` (T, P, N)."""
+        if not self._finals:
+            return
+        t = torch.cat([torch.full_like(rows, step) for step, rows, _ in self._finals])
+        rows = torch.cat([rows for _, rows, _ in self._finals])
+        x = torch.cat([x for _, _, x in self._finals])
+        member = rows // self.config.num_envs
+        # k-th truncated state of its member: its place in the member's blocks
+        order = torch.argsort(member, stable=True)
+        t, rows, x, member = t[order], rows[order], x[order], member[order]
+        counts = torch.bincount(member, minlength=self._count)
+        place = torch.arange(len(member), device=self.device) - (counts.cumsum(0) - counts)[member]
+        blocks = -(-int(counts.max()) // _BOOTSTRAP_ROWS)
+        padded_x = torch.zeros(self._count, blocks * _BOOTSTRAP_ROWS, self._inputs, device=self.device)
+        padded_x[member, place] = x
+        padded_x = self._normalized(self._twin(padded_x))
+        values = torch.cat([self.net.value(part) for part in padded_x.split(_BOOTSTRAP_ROWS, 1)], 1)
+        bootstrap.view(len(bootstrap), -1)[t, rows] = values[member, place]
+
+    # --- failures --------------------------------------------------------------------------------------------------
+
+    def _fail(self, member: int, state: str, error: str) -> None:
+        self.failures.setdefault(member, Failure(state, error))
+
+    def _fail_where(self, bad: Tensor, state: str, error: str) -> None:
+        for i in torch.nonzero(bad)[:, 0].tolist():
+            self._fail(i, state, error)
+
+    def _make_inert(self, member: int) -> None:
+        """Zero a failed member's numbers so that nothing overflows while its neighbours go on."""
+        for i in {member, self._stacked - 1} if self._count == 1 else {member}:
+            for tensor in (self.net.flat, self.adam.m, self.adam.v, self.normalizer.mean):
+                tensor[i].zero_()
+            self.normalizer.var[i].fill_(1)
+        self.normalizer.refresh()
+        for tensor in (self.reward_scale.mean, self.reward_scale.returns):
+            tensor[member].zero_()
+        self.reward_scale.var[member].fill_(1)
+
+    # --- what leaves a population ----------------------------------------------------------------------------------
+
+    def policy(self, member: int, env: EnvSpec, *, memory_graph: str = "") -> Policy:
+        """A copy of one member's policy."""
+        rows, columns = self._used, self.head.width
+        weights = []
+        for i, layer in enumerate(self.net.policy_layers):
+            weight, bias = layer.weight[member], layer.bias[member]
+            if i == 0:
+                weight = weight[:rows]
+            if i == self.net.depth - 1:
+                weight, bias = weight[:, :columns], bias[:, :columns]
+            weights.append((weight.clone(), bias.clone()))
+        info = PolicyInfo(
+            env=env,
+            action=self.world.action,
+            obs_dim=self.world.obs_dim,
+            memory_width=self._memory_width,
+            hidden=self.config.hidden,
+            rescale_actions=self.config.rescale_actions,
+            candidate=self.members[member].candidate,
+            seed=self.members[member].seed,
+            env_steps=self.env_steps,
+            memory_graph=memory_graph,
+        )
+        if self.config.normalize_obs:
+            mean, var = self.normalizer.mean[member, 0, :rows].clone(), self.normalizer.var[member, 0, :rows].clone()
+        else:
+            mean = torch.zeros(rows, dtype=torch.float64, device=self.device)
+            var = torch.ones_like(mean)
+        return Policy(info, tuple(weights), mean, var)
+
+    def member_state(self, member: int) -> dict[str, np.ndarray]:
+        """Everything a member needs to go on bit-exactly, as arrays by name."""
+        tensors = {k: v[member] for k, v in self._member_tensors().items()}
+        state = {k: v.numpy(force=True).copy() for k, v in tensors.items()}
+        state["episodes"] = self.seeds.episodes[member].copy()
+        if self.world.can_restore:
+            start, stop = self._span(member)
+            saved = self.world.get_state(np.arange(start, stop))
+            state |= {f"world/{k}": v for k, v in saved.items()}
+            if self.memory:
+                state |= {f"memory/{k}": v for k, v in self.memory.get(start, stop).items()}
+        return state
+
+    def load_member(self, member: int, state: Mapping[str, np.ndarray]) -> None:
+        """Take over what `member_state` gave. Afterwards set `iteration`; restart episodes if the world cannot restore.
+
+        Raises: KeyError, ValueError, RuntimeError: the state does not fit this population.
+        """
+        for name, tensor in self._member_tensors().items():
+            tensor[member] = torch.from_numpy(state[name]).to(tensor)
+            if self._count == 1 and len(tensor) == 2:
+                tensor[1] = tensor[0]
+        self.normalizer.refresh()
+        self.seeds.episodes[member] = state["episodes"]
+        if self.world.can_restore:
+            start, stop = self._span(member)
+            world = {k.removeprefix("world/"): v for k, v in state.items() if k.startswith("world/")}
+            self.world.set_state(np.arange(start, stop), world)
+            if self.memory:
+                memory = {k.removeprefix("memory/"): v for k, v in state.items() if k.startswith("memory/")}
+                self.memory.set(start, stop, memory)
+
+    def _member_tensors(self) -> dict[str, Tensor]:
+        return {
+            "weights": self.net.flat,
+            "adam.m": self.adam.m,
+            "adam.v": self.adam.v,
+            "obs.mean": self.normalizer.mean,
+            "obs.var": self.normalizer.var,
+            "obs.count": self.normalizer.count,
+            "reward.mean": self.reward_scale.mean,
+            "reward.var": self.reward_scale.var,
+            "reward.count": self.reward_scale.count,
+            "reward.returns": self.reward_scale.returns,
+        }
+
+    def _span(self, member: int) -> tuple[int, int]:
+        return member * self.config.num_envs, (member + 1) * self.config.num_envs
+
+
+def _blocks(members: Sequence[Member], programs: Mapping[str, Program]) -> list[Block]:
+    blocks: list[Block] = []
+    for i, member in enumerate(members):
+        if blocks and blocks[-1].candidate == member.candidate:
+            blocks[-1] = blocks[-1]._replace(stop=i + 1)
+        elif any(b.candidate == member.candidate for b in blocks):
+            raise ValueError(f"the members of {member.candidate} do not stand together")
+        elif member.candidate not in programs:
+            raise EnvironmentFault(f"no reward program for candidate {member.candidate!r}")
+        else:
+            blocks.append(Block(member.candidate, programs[member.candidate], i, i + 1))
+    if len({memory_width(b.program) for b in blocks}) > 1:
+        raise ValueError("members with different memory widths cannot share a population")
+    return blocks

@@ -1,0 +1,227 @@
+"""Rewards of a rollout: one call per candidate over all rows of all its members in the shard.
+
+Rewards with memory are the exception: their memory is part of the policy's input, so they are stepped in the rollout.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rewardsmith.train.recorder import Features, Transitions, pad_rows
+
+
+class Program(Protocol):
+    """What training needs of a reward program (see `rewardsmith.reward.program.RewardProgram`)."""
+
+    @property
+    def uses_memory(self) -> bool: ...
+    @property
+    def has_potential(self) -> bool: ...
+    def __call__(self, obs: Any, action: Tensor, next_obs: Any, *, memory: Any = None) -> Any: ...
+    def potential(self, obs: Any) -> Tensor: ...
+    def initial_memory(self, n: int, device: Any) -> dict[str, Tensor]: ...
+
+
+class Block(NamedTuple):
+    """The members of one candidate: a contiguous range of the population."""
+
+    candidate: str
+    program: Program
+    start: int
+    stop: int
+
+
+class RolloutRewards(NamedTuple):
+    total: Tensor  # (T, P, N) float32, potential shaping included; zero for members in `errors`
+    components: list[dict[str, float]]  # per member: mean per step of each component
+    errors: dict[int, str]  # member index -> what went wrong
+
+
+class Paid(NamedTuple):
+    """What one program paid on a set of rows."""
+
+    total: Tensor  # (M,) float32
+    components: dict[str, Tensor]  # each (M,)
+    memory: dict[str, Tensor] | None
+
+
+def pay(
+    program: Program,
+    before: Mapping[str, Tensor],
+    action: Tensor,
+    after: Mapping[str, Tensor],
+    memory: Mapping[str, Tensor] | None = None,
+) -> Paid:
+    """Call a program on M rows; each row's result is the same whatever the other rows are."""
+    rows = len(action)
+    padded = [
+        {k: pad_rows(v) for k, v in part.items()} if part is not None else None for part in (before, after, memory)
+    ]
+    out = program(padded[0], pad_rows(action), padded[1], memory=padded[2])
+    new_memory = {k: v[:rows] for k, v in out.memory.items()} if out.memory is not None else None
+    return Paid(out.total[:rows].float(), {k: v[:rows] for k, v in out.components.items()}, new_memory)
+
+
+def rollout_rewards(
+    blocks: Sequence[Block],
+    transitions: Transitions,
+    action: Tensor,
+    terminated: Tensor,
+    *,
+    num_envs: int,
+    gamma: float,
+    paid: Sequence[Paid | str] | None = None,
+) -> RolloutRewards:
+    """All members' rewards of a rollout.
+
+    Args:
+        action: applied actions (T, B, ...), B = P * num_envs.
+        terminated: (T, B) bool.
+        paid: with memory: what each block was paid during the rollout on its (T * rows,) rows, or its error.
+    """
+    steps, members = len(terminated), terminated.shape[1] // num_envs
+    total = torch.zeros(steps, members, num_envs, device=terminated.device)
+    components: list[dict[str, float]] = [{} for _ in range(members)]
+    errors: dict[int, str] = {}
+    for i, block in enumerate(blocks):
+        span = slice(block.start * num_envs, block.stop * num_envs)
+        shape = (steps, block.stop - block.start, num_envs)
+        before = {k: v[:, span].flatten(0, 1) for k, v in transitions.before.items()}
+        after = {k: v[:, span].flatten(0, 1) for k, v in transitions.after.items()}
+        after["terminated"] = terminated[:, span].flatten(0, 1)
+        try:
+            got = paid[i] if paid is not None else pay(block.program, before, action[:, span].flatten(0, 1), after)
+            if isinstance(got, str):
+                raise RuntimeError(got)
+            reward = got.total.view(shape)
+            if block.program.has_potential:
+                reward = reward + _shaping(block.program, before, after, gamma).view(shape)
+        except Exception as error:  # the reward is the candidate's: whatever it raises ends its members, not the job
+            message = f"{type(error).__name__}: {error}" if not isinstance(error, RuntimeError) else str(error)
+            errors.update(dict.fromkeys(range(block.start, block.stop), message))
+            continue
+        total[:, block.start : block.stop] = reward
+        finite = torch.isfinite(reward).all(2).all(0).tolist()
+        for j, member in enumerate(range(block.start, block.stop)):
+            if not finite[j]:
+                total[:, member] = 0
+                errors[member] = f"the reward was not finite ({_where(reward[:, j], got.components, shape, j)})"
+            components[member] = _means(got.components, shape, j)
+    return RolloutRewards(total, components, errors)
+
+
+def _shaping(program: Program, before: Features, after: Features, gamma: float) -> Tensor:
+    """gamma * (1 - terminated) * potential(next) - potential(obs), (M,)."""
+    rows = len(after["terminated"])
+    here = program.potential({k: pad_rows(v) for k, v in before.items()})[:rows].float()
+    # The potential's own features only: `terminated` belongs to the transition.
+    there = program.potential({k: pad_rows(v) for k, v in after.items() if k != "terminated"})[:rows].float()
+    return torch.where(after["terminated"], torch.zeros_like(there), there * gamma) - here
+
+
+def _means(components: Mapping[str, Tensor], shape: tuple[int, int, int], j: int) -> dict[str, float]:
+    """Mean per step of one member's components, over the rows where they are finite."""
+    means = {}
+    for name, value in components.items():
+        rows = value.view(shape)[:, j].reshape(-1).double()
+        rows = rows[torch.isfinite(rows)]
+        means[name] = float(rows.mean()) if len(rows) else 0.0
+    return means
+
+
+def _where(reward: Tensor, components: Mapping[str, Tensor], shape: tuple[int, int, int], j: int) -> str:
+    """Which components were not finite, in words, for one member's reward (T, N)."""
+    bad = sorted(k for k, v in components.items() if not bool(torch.isfinite(v.view(shape)[:, j]).all()))
+    rows = int((~torch.isfinite(reward)).sum())
+    return f"{rows} of {reward.numel()} rows; components: {', '.join(bad) or 'none, only the total'}"
+
+
+class MemoryTrack:
+    """Steps the memory of rewards with memory, and shows it to the policy as extra inputs."""
+
+    def __init__(self, programs: Sequence[tuple[Program, int, int]], rows: int, device: torch.device) -> None:
+        """`programs`: (program, first row, last row + 1), together covering all `rows` of the world."""
+        self._programs, self._device = programs, device
+        self._initial = [program.initial_memory(1, device) for program, _, _ in programs]
+        self._memory = [program.initial_memory(stop - start, device) for program, start, stop in programs]
+        self.flat = torch.zeros(rows, memory_width(programs[0][0]), device=device)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        for (_, start, stop), memory in zip(self._programs, self._memory, strict=True):
+            if memory:
+                self.flat[start:stop] = torch.cat(
+                    [memory[k].reshape(stop - start, -1).float() for k in sorted(memory)], 1
+                )
+
+    def step(self, before: Features, action: Tensor, after: Features, terminated: Tensor) -> list[Paid | str]:
+        """Advance every program by one step on all rows; per program what it paid, or its error."""
+        results: list[Paid | str] = []
+        for i, (program, start, stop) in enumerate(self._programs):
+            span = slice(start, stop)
+            seen = {k: v[span] for k, v in after.items()} | {"terminated": terminated[span]}
+            try:
+                paid = pay(program, {k: v[span] for k, v in before.items()}, action[span], seen, self._memory[i])
+            except Exception as error:  # the candidate's fault, see `rollout_rewards`
+                results.append(f"{type(error).__name__}: {error}")
+                continue
+            assert paid.memory is not None
+            self._memory[i] = {k: v.clone() for k, v in paid.memory.items()}
+            results.append(paid)
+        self._refresh()
+        return results
+
+    def reset(self, ids: Tensor) -> None:
+        """Start new episodes in rows `ids`."""
+        for (_, start, stop), memory, initial in zip(self._programs, self._memory, self._initial, strict=True):
+            own = ids[(ids >= start) & (ids < stop)] - start
+            for name, value in memory.items():
+                value[own] = initial[name]
+        self._refresh()
+
+    def get(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """The memory of world rows start:stop, which belong to one program."""
+        for (_, first, last), memory in zip(self._programs, self._memory, strict=True):
+            if first <= start and stop <= last:
+                return {k: v[start - first : stop - first].cpu().numpy().copy() for k, v in memory.items()}
+        raise ValueError(f"rows {start}:{stop} belong to no single program")
+
+    def set(self, start: int, stop: int, saved: Mapping[str, np.ndarray]) -> None:
+        for (_, first, last), memory in zip(self._programs, self._memory, strict=True):
+            if first <= start and stop <= last:
+                for name, value in memory.items():
+                    value[start - first : stop - first] = torch.from_numpy(saved[name]).to(value)
+        self._refresh()
+
+
+def memory_width(program: Program) -> int:
+    """How many numbers a program's memory adds to the policy's input; 0 without memory."""
+    if not program.uses_memory:
+        return 0
+    return sum(math.prod(v.shape[1:]) for v in program.initial_memory(1, "cpu").values())
+
+
+def stack_paid(steps: Sequence[Sequence[Paid | str]]) -> list[Paid | str]:
+    """Per program, the (T * rows,) rows of what was paid over T steps; the first error wins."""
+    stacked: list[Paid | str] = []
+    for per_step in zip(*steps, strict=True):
+        errors = [p for p in per_step if isinstance(p, str)]
+        if errors:
+            stacked.append(errors[0])
+            continue
+        paid = [p for p in per_step if not isinstance(p, str)]
+        names = paid[0].components
+        stacked.append(
+            Paid(
+                torch.cat([p.total for p in paid]),
+                {k: torch.cat([p.components[k] for p in paid]) for k in names},
+                None,
+            )
+        )
+    return stacked
