@@ -164,15 +164,16 @@ class ModelDesigner:
 
     def messages(self, context: DesignContext, *, round: int, sample: int) -> list[Message]:
         """The conversation that asks for sample `sample` of `round`."""
+        angles = self._render("angles").splitlines()
+        angle = angles[(sample - 1) % len(angles)] if sample and round == 1 else ""
         if context.best_code is None:
-            angles = self._render("angles").splitlines()
-            angle = angles[(sample - 1) % len(angles)] if sample and round == 1 else ""
             return [self._system(context), self._task(context, angle=angle)]
         feedback = context.feedback
         told = self._render(
             "feedback",
             feedback=clean_text(feedback.text) if feedback else "",
             wishes=_wishes(context),
+            angle=angle,
         )
         return [
             self._system(context),

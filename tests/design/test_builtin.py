@@ -133,7 +133,7 @@ def test_files_read_back_to_what_they_compute(terms, factor):
     back = read_genome(code, RICH)
     assert back is not None
     assert write_source(back, RICH) == code
-    assert max(map(len, code.splitlines())) <= 180  # long feature names have to stay whole
+    assert max(map(len, code.splitlines())) <= 200  # a very long feature name has to stay whole
     total, components = run(code, RICH)
     torch.testing.assert_close(total, sum(components.values()))
     torch.testing.assert_close(total, sum(t.value(*batch(RICH)) for t in back))

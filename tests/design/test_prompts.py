@@ -9,6 +9,7 @@ import pytest
 
 from rewardsmith.design import designer as designer_module
 from rewardsmith.design.designer import ModelDesigner
+from rewardsmith.design.extract import extract_code
 from rewardsmith.design.goal import goal_messages
 from rewardsmith.design.prompts import (
     MEMORY_TOOLS,
@@ -22,8 +23,9 @@ from rewardsmith.design.prompts import (
 )
 from rewardsmith.errors import UsageError
 from rewardsmith.reward import toolkit
+from rewardsmith.reward.gate import check_source
 from rewardsmith.types import ActionSpec, FeatureSpec, Feedback, Finding, Proposal, Verdict
-from tests.design.cards import CARD, CONTEXT
+from tests.design.cards import CARD, CONTEXT, INTERFACE
 
 GOLDEN = Path(__file__).parent / "golden"
 PROMPTS = PromptLibrary()
@@ -58,6 +60,7 @@ def conversations() -> dict[str, str]:
         "first": designer.messages(CONTEXT, round=1, sample=0),
         "first-with-angle": designer.messages(CONTEXT, round=1, sample=2)[1:],
         "later": designer.messages(later, round=2, sample=0)[1:],
+        "brought-along": designer.messages(dataclasses.replace(CONTEXT, best_code="CODE"), round=1, sample=1)[2:],
         "later-without-best": designer.messages(nothing, round=2, sample=1)[1:],
         "repair": designer.repair_messages(CONTEXT, PROPOSAL, FINDINGS)[2:],
         "repair-without-code": designer.repair_messages(
@@ -68,7 +71,25 @@ def conversations() -> dict[str, str]:
     return {name: "\n".join(f"[{m.role}]\n{m.content}" for m in talk) for name, talk in talks.items()}
 
 
-NAMES = ("first", "first-with-angle", "later", "later-without-best", "repair", "repair-without-code", "goal")
+NAMES = (
+    "first",
+    "first-with-angle",
+    "later",
+    "brought-along",
+    "later-without-best",
+    "repair",
+    "repair-without-code",
+    "goal",
+)
+    "first",
+    "first-with-angle",
+    "later",
+    "brought-along",
+    "later-without-best",
+    "repair",
+    "repair-without-code",
+    "goal",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -89,6 +110,15 @@ def test_every_template_has_a_version(name):
 def test_no_braces_are_left_over():
     for text in conversations().values():
         assert not re.search(r"\{[{%#]|[}%#]\}", text)
+
+
+def test_the_example_in_the_prompt_passes_the_gate():
+    interface = INTERFACE.model_copy(update={"features": (*INTERFACE.features, FeatureSpec(name="air_temperature"))})
+    talks = conversations()
+    reward = extract_code(talks["first"], "compute_reward").code
+    goal = extract_code(talks["goal"], "episode", companions=("step",)).code
+    assert check_source(reward or "", interface).findings == ()
+    assert check_source(goal or "", interface, kind="goal").findings == ()
 
 
 def test_goal_and_reward_never_meet():
