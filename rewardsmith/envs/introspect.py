@@ -33,7 +33,7 @@ class Column:
 
     spec: FeatureSpec
     field: str
-    index: int | slice | None = None
+    index: int | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Description:
         for column in self.columns:
             value = fields[column.field]
             if column.index is not None:
-                value = value.reshape(len(value), -1)[:, column.index]
+                value = value[:, column.index]
             out[column.spec.name] = value.to(getattr(torch, column.spec.dtype))
         return out
 
@@ -73,7 +73,7 @@ def describe(env: gym.Env, name: str) -> Description:
     columns: list[Column] = []
     taken: set[str] = set()
 
-    def add(feature: str, field: str, shape: tuple[int, ...], index: int | slice | None = None, **more: Any) -> None:
+    def add(feature: str, field: str, shape: tuple[int, ...], index: int | None = None, **more: Any) -> None:
         unique = feature
         for k in range(2, 1000):
             if unique not in taken:
@@ -103,15 +103,16 @@ def describe(env: gym.Env, name: str) -> Description:
 def _add_leaf(leaf: Leaf, table: list[Row], add: Callable[..., None]) -> None:
     base = slug(leaf.name) if leaf.name else "observation"
     dtype = _DTYPES[leaf.kind]
-    bounds = {"low": leaf.low, "high": leaf.high} if leaf.kind == "real" else {}
     if leaf.kind == "real" and len(leaf.shape) == 1 and len(table) == leaf.shape[0]:
         for i, row in enumerate(table):
-            add(slug(row.text), leaf.field, (), i, dtype=dtype, about=row.text, unit=row.unit, **bounds)
+            low, high = leaf.bounds(i)
+            add(slug(row.text), leaf.field, (), i, dtype=dtype, about=row.text, unit=row.unit, low=low, high=high)
         return
+    low, high = leaf.bounds() if leaf.kind == "real" else (None, None)
     about = f"{leaf.name or 'observation'} as the environment gives it"
     if leaf.kind == "choices":
         about += f", one of {', '.join(map(str, leaf.nvec[:8]))} values"
-    add(base, leaf.field, leaf.shape, dtype=dtype, about=about, **bounds)
+    add(base, leaf.field, leaf.shape, dtype=dtype, about=about, low=low, high=high)
 
 
 # --- the docstring's tables ----------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ class BatchBackend:
         self._batch = Batch(model, num_envs, threads)
         self._state = self._batch.state
         self._before = self._state.copy()
-        # Columns of the cumulative warning counters that mean a blown-up simulation.
+        # The warning counters that mean a blown-up simulation.
         self._bad = [getattr(mujoco.mjtWarning, f"mjWARN_BAD{q}").value for q in ("QPOS", "QVEL", "QACC")]
         self._ctrl = self._batch.bind("ctrl")
         self._sources = {name: self._source(name) for name in names}
@@ -140,13 +140,13 @@ class BatchBackend:
         self._ctrl[:] = ctrl.numpy()
         np.copyto(self._before, self._state)
         raised: np.ndarray | None = None
-        counts = self._batch.warning[:, self._bad, 1].sum(1)
+        self._batch.warning[:] = 0
         try:
             self._batch.step(nstep=nstep)
         except SimulationError as error:
             log.warning("%s", error)
             raised = np.asarray(error.ids)
-        blown = self._batch.warning[:, self._bad, 1].sum(1) > counts
+        blown = self._batch.warning[:, self._bad, 1].any(1)
         blown |= ~np.isfinite(self._state).all(1)
         if raised is not None:
             blown[raised] = True
@@ -159,8 +159,8 @@ class BatchBackend:
         return faults
 
     def reset(self, ids: np.ndarray) -> None:
-        self._batch.reset(ids.astype(np.int32), stage=0)
+        self._batch.reset(np.sort(ids).astype(np.int32), stage=0)  # Batch wants ascending ids
 
     def forward(self, ids: np.ndarray) -> None:
-        self._batch.forward(ids.astype(np.int32))
+        self._batch.forward(np.sort(ids).astype(np.int32))
         self._refresh(ids)

@@ -33,14 +33,15 @@ def resolve_env(name: str, *, kwargs: Mapping[str, Any] | None = None) -> Enviro
     if name in (packs := bundled_packs()):
         return PackEnvironment(Pack(packs[name]), spec)
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and (folder / "pack.toml").is_file():
         absolute = EnvSpec(name=str(folder.resolve()), kwargs=spec.kwargs)  # other processes may run elsewhere
         return PackEnvironment(Pack(folder.resolve()), absolute)
     for point in entry_points(group=ENTRY_POINT_GROUP):
         if point.name == name:
             return PackEnvironment(Pack(_plugin_folder(point)), spec)
     if name.startswith((".", "~", "/")) or name.endswith(("/", ".toml", ".py")):
-        raise EnvironmentFault(f"no such pack folder: {name}", hint="give the folder that holds pack.toml")
+        problem = "there is no pack.toml in" if folder.is_dir() else "no such pack folder:"
+        raise EnvironmentFault(f"{problem} {name}", hint="give the folder that holds pack.toml")
     return GymEnvironment(spec)
 
 

@@ -16,6 +16,7 @@ from rewardsmith.errors import EnvironmentFault
 from rewardsmith.types import ActionSpec
 
 MAX_POLICY_INPUTS = 4096
+UNBOUNDED = 1e30  # some environments write the largest float for infinity
 
 
 def action_spec(space: gym.Space, env: str, about: str = "") -> ActionSpec:
@@ -69,8 +70,7 @@ class Leaf:
     kind: Literal["real", "flags", "choices"]  # Box · MultiBinary · Discrete and MultiDiscrete
     shape: tuple[int, ...]
     dtype: np.dtype
-    low: float | None = None
-    high: float | None = None
+    space: gym.Space
     nvec: tuple[int, ...] = ()
     start: tuple[int, ...] = ()
 
@@ -83,6 +83,13 @@ class Leaf:
     def field(self) -> str:
         """Name of the raw field that holds it."""
         return f"obs.{self.name}" if self.name else "obs"
+
+    def bounds(self, index: int | None = None) -> tuple[float | None, float | None]:
+        """Lowest and highest value of a Box leaf, or of one of its elements; None where there is none."""
+        assert isinstance(self.space, spaces.Box)
+        chosen = slice(None) if index is None else slice(index, index + 1)
+        low, high = float(self.space.low.ravel()[chosen].min()), float(self.space.high.ravel()[chosen].max())
+        return (low if low > -UNBOUNDED else None, high if high < UNBOUNDED else None)
 
     def pick(self, obs: Any) -> Any:
         for key in self.path:
@@ -120,18 +127,16 @@ def observation_leaves(space: gym.Space, env: str) -> list[Leaf]:
                     "written over named numbers",
                     hint="use a version with state observations, or write a pack whose features.py reads the state",
                 )
-            low, high = float(space.low.min(initial=np.inf)), float(space.high.max(initial=-np.inf))
-            bounds = (low if np.isfinite(low) else None, high if np.isfinite(high) else None)
-            leaves.append(Leaf(name, path, "real", space.shape, np.dtype(space.dtype), *bounds))
+            leaves.append(Leaf(name, path, "real", space.shape, np.dtype(space.dtype), space))
         elif isinstance(space, spaces.Discrete):
             start = (int(space.start),)
-            leaves.append(Leaf(name, path, "choices", (), np.dtype(np.int64), nvec=(int(space.n),), start=start))
+            leaves.append(Leaf(name, path, "choices", (), np.dtype(np.int64), space, nvec=(int(space.n),), start=start))
         elif isinstance(space, spaces.MultiDiscrete):
             nvec = tuple(int(n) for n in space.nvec.ravel())
             start = tuple(int(n) for n in space.start.ravel())
-            leaves.append(Leaf(name, path, "choices", space.shape, np.dtype(np.int64), nvec=nvec, start=start))
+            leaves.append(Leaf(name, path, "choices", space.shape, np.dtype(np.int64), space, nvec=nvec, start=start))
         elif isinstance(space, spaces.MultiBinary):
-            leaves.append(Leaf(name, path, "flags", space.shape, np.dtype(np.bool_), 0.0, 1.0))
+            leaves.append(Leaf(name, path, "flags", space.shape, np.dtype(np.bool_), space))
         else:
             raise EnvironmentFault(
                 f"{env} observes {name or 'something'} of the kind {type(space).__name__}, which has no named numbers",
