@@ -81,15 +81,6 @@ NAMES = (
     "repair-without-code",
     "goal",
 )
-    "first",
-    "first-with-angle",
-    "later",
-    "brought-along",
-    "later-without-best",
-    "repair",
-    "repair-without-code",
-    "goal",
-)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -42,7 +42,10 @@ class Breeder:
     # --- parts -------------------------------------------------------------------------------------------------------
 
     def _says_something_new(self, signal: Signal) -> bool:
-        """The size or square of what never changes its sign orders states as the value itself does."""
+        """What never changed says nothing; the size or square of what never changes its sign is the value again."""
+        stats = self.stats(signal)
+        if stats.high - stats.low < 1e-4 * max(abs(stats.low), abs(stats.high)) and stats.change < 1e-6:
+            return False
         if signal.form not in ("size", "square"):
             return True
         plain = self.stats(replace(signal, form="entry"))
