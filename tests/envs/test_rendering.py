@@ -1,0 +1,124 @@
+"""Pictures: from every kind of world, without a display, and without touching the physics."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from rewardsmith.envs import can_render, rendering, resolve_env
+from rewardsmith.errors import EnvironmentFault
+from tests.envs import toys
+
+MODULE = toys.__name__
+needs_gl = pytest.mark.skipif(bool(can_render()), reason=f"no OpenGL: {can_render()}")
+
+
+def started(name, rows=1):
+    world = resolve_env(name).make_world(rows)
+    world.reset(np.arange(rows), np.arange(rows, dtype=np.uint64))
+    return world
+
+
+@needs_gl
+@pytest.mark.parametrize("name", ["hopper", "reacher", "half_cheetah", "Ant-v5"])
+def test_mujoco_worlds_draw(name):
+    world = started(name, 2)
+    frame = world.render(1, size=128)
+    assert frame.shape == (128, 128, 3) and frame.dtype == np.uint8
+    assert frame.std() > 5
+    assert np.array_equal(frame, world.render(1, size=128))
+    assert not np.array_equal(frame, world.render(0, size=128))
+    assert world.render(1, size=64).shape == (64, 64, 3)
+    twin = started(name, 2)
+    for _ in range(3):
+        for each in (world, twin):
+            each.step(torch.zeros(2, *world.action.shape))
+        world.render(0, size=64)
+    assert torch.equal(world.obs, twin.obs)
+
+
+@needs_gl
+def test_the_picture_follows_the_robot():
+    """Far down the track the hopper is still in the middle."""
+    world = started("hopper")
+    state = world.get_state(np.array([0]))
+    near = world.render(size=64).astype(float)
+    state["physics"][0, 1] += 10.0  # time, then the torso's x
+    world.set_state(np.array([0]), state)
+    far = world.render(size=64).astype(float)
+    robot = near[20:44, 28:36]
+    assert np.abs(far[20:44, 28:36] - robot).mean() < 0.5 * np.abs(robot - near[20:44, :8].mean()).mean()
+
+
+@pytest.mark.parametrize("name", ["lunar_lander", "mountain_car_continuous", "CartPole-v1"])
+def test_flat_worlds_draw_without_a_display_and_without_changing_the_physics(name):
+    world, twin = started(name), started(name)
+    for t in range(30):
+        action = torch.full((1, *world.action.shape), 2 if name == "lunar_lander" else 1)
+        action = action.to(getattr(torch, world.action.dtype))
+        for each in (world, twin):
+            each.step(action)
+        if t % 10 == 0:
+            frame = world.render(size=120)
+            assert frame.dtype == np.uint8 and frame.shape[2] == 3
+            assert max(frame.shape) == 120 and frame.shape[0] % 2 == frame.shape[1] % 2 == 0
+            assert frame.std() > 5
+        assert torch.equal(world.obs, twin.obs)
+        if world.terminated[0]:
+            break
+
+
+def test_what_cannot_draw_says_so():
+    with pytest.raises(EnvironmentFault, match="it offers ansi"):
+        started(f"{MODULE}:ToyNoDrawing-v0").render()
+    world = started(f"{MODULE}:ToyWalk-v0")
+    assert world.render(size=60).shape == (40, 60, 3)
+    world._envs[0].render = lambda: 1 / 0
+    with pytest.raises(EnvironmentFault, match="failed to draw: ZeroDivisionError"):
+        world.render()
+
+
+def test_without_opengl_the_error_names_the_fix(monkeypatch):
+    monkeypatch.setattr(rendering, "gl_backend", lambda: None)
+    assert "libosmesa6" in can_render()
+    with pytest.raises(EnvironmentFault, match="cannot draw here") as caught:
+        started("hopper").render()
+    assert "libosmesa6" in caught.value.hint
+
+
+def test_mujoco_gl_is_respected(monkeypatch):
+    monkeypatch.setenv("MUJOCO_GL", "disabled")
+    rendering.gl_backend.cache_clear()
+    assert can_render()
+    monkeypatch.setenv("MUJOCO_GL", "osmesa")
+    rendering.gl_backend.cache_clear()
+    asked = []
+    monkeypatch.setattr(rendering, "_works", lambda gl: asked.append(gl) or False)
+    assert can_render() and asked == ["osmesa"]
+    rendering.gl_backend.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "wanted"),
+    [((400, 600, 3), 256, (170, 256, 3)), ((10, 10, 3), 10, (10, 10, 3)), ((3, 300, 4), 100, (2, 100, 3))],
+)
+def test_resize_keeps_the_aspect_and_even_sides(shape, size, wanted):
+    frame = np.full(shape, 9, np.uint8)
+    small = rendering.resize(frame, size)
+    assert small.shape == wanted and (small == 9).all()
+
+
+@pytest.mark.slow
+@needs_gl
+def test_drawing_works_after_mujoco_was_imported_without_a_backend(tmp_path):
+    code = (
+        "import mujoco, numpy as np\nfrom rewardsmith.envs import resolve_env\n"
+        "w = resolve_env('hopper').make_world(1); w.reset(np.array([0]), np.array([1], dtype=np.uint64))\n"
+        "assert w.render(size=32).std() > 5\nprint('drawn')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "drawn\n", done.stderr
