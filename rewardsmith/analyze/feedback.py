@@ -1,0 +1,106 @@
+"""What the next round is told: the best reward so far under the lens, and the others in a few lines each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from rewardsmith.analyze.course import Course, course_of, number, shown_line, shown_name
+from rewardsmith.types import Analysis, Feedback, TrainingResult, Verdict
+
+MAX_OTHERS = 12
+MAX_REFUSED = 6
+
+
+def build_feedback(
+    *,
+    best: str | None,
+    results: Mapping[str, TrainingResult],
+    analyses: Mapping[str, Analysis],
+    verdicts: Mapping[str, Verdict],
+    detail: Literal["scalar", "full"] = "full",
+    wishes: Sequence[str] = (),
+) -> Feedback:
+    """Feedback about the best candidate of all rounds, which is the one the designer is shown.
+
+    Args:
+        best: its id; None while nothing was trained to an evaluation.
+        results, analyses: of every candidate trained so far.
+        verdicts: of the last round's candidates; refusals are told so that they are not repeated.
+        detail: `scalar` tells the best score alone (an ablation), `full` everything.
+        wishes: what the person asked for since.
+    """
+    courses = {id: course_of(result) for id, result in results.items()}
+    if best is not None and detail == "scalar":
+        return Feedback(best=best, text=_score(courses[best]), wishes=tuple(wishes))
+    if best is None:
+        parts = ["No reward could be trained to an evaluation yet."]
+    else:
+        parts = [about(analyses[best]) if best in analyses else _score(courses[best])]
+    if detail == "full":
+        parts += [others(best, courses, results, analyses), refusals(verdicts)]
+    return Feedback(best=best, text="\n\n".join(part for part in parts if part), wishes=tuple(wishes))
+
+
+def about(analysis: Analysis) -> str:
+    """The reflection on one candidate and what stands out in it."""
+    if not analysis.observations:
+        return analysis.reflection
+    return "\n".join([analysis.reflection, "What stands out:", *(f"- {line}" for line in analysis.observations)])
+
+
+def others(
+    best: str | None,
+    courses: Mapping[str, Course],
+    results: Mapping[str, TrainingResult],
+    analyses: Mapping[str, Analysis],
+) -> str:
+    """One line for each other candidate, best first; empty when there are none."""
+
+    def key(id: str) -> tuple[float, float]:
+        course = courses[id]
+        return (_or_least(course.success[-1]), _or_least(course.fitness[-1])) if len(course) else LEAST
+
+    ranked = sorted((id for id in courses if id != best), key=key, reverse=True)
+    if not ranked:
+        return ""
+    lines = ["Other rewards tried so far, best first:"]
+    for id in ranked[:MAX_OTHERS]:
+        noticed = analyses[id].observations[:1] if id in analyses else ()
+        state = _score(courses[id]) if len(courses[id]) else "no evaluation."
+        names = ", ".join(shown_name(name) for name in courses[id].components)
+        lines.append(" ".join([f"- {state}", *([f"Components: {names}."] if names else []), *noticed]))
+    if len(ranked) > MAX_OTHERS:
+        lines.append(f"- and {len(ranked) - MAX_OTHERS} worse ones")
+    return "\n".join(lines)
+
+
+def refusals(verdicts: Mapping[str, Verdict]) -> str:
+    """Why candidates of the last round were refused, each reason once; empty when none were."""
+    reasons: dict[tuple[str, str], int] = {}
+    for verdict in verdicts.values():
+        for finding in verdict.findings:
+            if finding.severity == "refuse":
+                reason = (shown_line(finding.message), shown_line(finding.hint))
+                reasons[reason] = reasons.get(reason, 0) + 1
+    if not reasons:
+        return ""
+    ranked = sorted(reasons, key=lambda reason: -reasons[reason])
+    lines = ["Rewards of the last round that were refused before training:"]
+    for message, hint in ranked[:MAX_REFUSED]:
+        times = f" ({reasons[message, hint]} times)" if reasons[message, hint] > 1 else ""
+        lines.append(f"- {message}{times}" + (f" Fix: {hint}" if hint else ""))
+    return "\n".join(lines)
+
+
+# --- inside ----------------------------------------------------------------------------------------------------------
+
+LEAST = (float("-inf"), float("-inf"))
+
+
+def _score(course: Course) -> str:
+    return f"Success {number(course.success[-1])}, fitness {number(course.fitness[-1])}."
+
+
+def _or_least(value: float) -> float:
+    return value if value == value else float("-inf")

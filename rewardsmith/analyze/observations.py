@@ -1,0 +1,210 @@
+"""What a person would notice in the curves, found by rule and said in plain words.
+
+Every rule is one function from what is known to a sentence or None; `OBSERVATIONS` lists them in order of weight.
+A rule would rather stay silent than guess: thresholds are wide, and it needs enough points to see a trend.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rewardsmith.analyze.course import Course, finite, mean, number, shown_line, shown_name, with_curves
+from rewardsmith.types import MemberResult, TrainingResult
+
+NEVER = 1e-9
+FLAT = 0.05  # of a component's own size
+DOMINANT = 0.9  # of all components' sizes
+SHORT = 0.5  # of the length at the start, or of the horizon
+TREND = 0.25  # of the range a curve covers
+SEEDS_APART = 0.5
+LOST = 0.5  # of the best success
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the rules look at. `horizon` is the longest an episode can be, where known.
+
+    `has_success` is False where the goal defines none (an environment's plain return): 0 says nothing there.
+    """
+
+    result: TrainingResult
+    course: Course
+    horizon: int | None = None
+    has_success: bool = True
+
+
+def observe(
+    result: TrainingResult, course: Course, *, horizon: int | None = None, has_success: bool = True
+) -> tuple[str, ...]:
+    """Sentences about one trained candidate, the weightiest first; empty when nothing stands out."""
+    seen = Seen(result, course, horizon, has_success)
+    return tuple(sentence for rule in OBSERVATIONS if (sentence := rule(seen)) is not None)
+
+
+# --- rules -----------------------------------------------------------------------------------------------------------
+
+
+def seeds_failed(seen: Seen) -> str | None:
+    failed = [m for m in seen.result.members if m.state not in ("trained", "dropped")]
+    if not failed:
+        return None
+    states = ", ".join(f"seed {m.seed} {m.state.replace('_', ' ')}" for m in failed)
+    error = next((shown_line(m.error) for m in failed if m.error), "")
+    return f"{len(failed)} of {len(seen.result.members)} seeds were not trained to the end ({states})" + (
+        f": {error}" if error else "."
+    )
+
+
+def suspected_hack(seen: Seen) -> str | None:
+    """The reward rose while what is wanted fell."""
+    reward, fitness = _trend(seen.course.reward), _trend(seen.course.fitness)
+    success = _trend(seen.course.success)
+    if reward is None or fitness is None or reward < TREND or fitness > -TREND or (success or 0.0) > 0:
+        return None
+    rises = {name: _rise(values) for name, values in seen.course.components.items()}
+    name = max(rises, key=lambda name: rises[name], default="")
+    most = f" '{shown_name(name)}' rose most." if rises.get(name, 0.0) > 0 else ""
+    return (
+        "Suspected reward hacking: the reward went up during training while fitness went down, so the policy "
+        f"collects it without doing the task.{most}"
+    )
+
+
+def no_success(seen: Seen) -> str | None:
+    """Nobody ever succeeded: say what leads nowhere."""
+    if not seen.has_success or not len(seen.course):
+        return None
+    if any(point.success > 0 for member in seen.result.members for point in member.curve):
+        return None
+    if (_trend(seen.course.fitness) or 0.0) >= TREND:
+        return (
+            "No episode succeeded yet, but fitness rose during training: the direction is right, the strength is not."
+        )
+    never = _never_fires(seen.course)
+    rose = [name for name, values in seen.course.components.items() if (_trend(values) or 0.0) >= TREND]
+    text = "No episode of any seed ever succeeded: no term of this reward leads to the goal."
+    if never:
+        text += f" {_names(never)} never fired, so nothing guides the policy to where it would."
+    if rose:
+        text += f" {_names(rose)} rose all the same, so raising it is not the task."
+    return text
+
+
+def lost_success(seen: Seen) -> str | None:
+    """It could be done and was unlearned."""
+    success = finite(seen.course.success)
+    if len(success) < 3 or max(success) < 0.2 or success[-1] > LOST * max(success):
+        return None
+    at = seen.course.env_steps[seen.course.success.index(max(success))]
+    best, last = number(max(success)), number(success[-1])
+    return f"Success reached {best} at {at:,} env steps and ended at {last}: it was unlearned."
+
+
+def episodes_end_early(seen: Seen) -> str | None:
+    lengths, success = finite(seen.course.episode_length), finite(seen.course.success)
+    if not seen.has_success or not lengths or not success or success[-1] >= 0.5:
+        return None
+    if seen.horizon and lengths[-1] < SHORT * seen.horizon:
+        return f"Episodes end early, after {lengths[-1]:.0f} of {seen.horizon} steps, and mostly without success."
+    if len(lengths) >= 2 and lengths[-1] < SHORT * lengths[0] and success[-1] <= success[0]:
+        change = f"{lengths[0]:.0f} to {lengths[-1]:.0f} steps"
+        return f"Episodes became shorter ({change}) without more success: they end in failure."
+    return None
+
+
+def never_fires(seen: Seen) -> str | None:
+    never = _never_fires(seen.course)
+    if not never or _names(never) in (no_success(seen) or ""):
+        return None  # said there
+    return f"{_names(never)} never fired: zero at every evaluation."
+
+
+def flat_component(seen: Seen) -> str | None:
+    flat = []
+    for name, values in seen.course.components.items():
+        known = finite(values)
+        size = max(map(abs, known), default=0.0)
+        if len(known) >= 3 and size > NEVER and max(known) - min(known) <= FLAT * size:
+            flat.append(name)
+    return f"{_names(flat)} hardly changed during training, so the policy did not improve it." if flat else None
+
+
+def dominant_component(seen: Seen) -> str | None:
+    sizes = {name: mean(map(abs, finite(values))) for name, values in seen.course.components.items()}
+    sizes = {name: size for name, size in sizes.items() if size > NEVER}
+    if len(sizes) < 2:
+        return None
+    name = max(sizes, key=lambda name: sizes[name])
+    share = sizes[name] / sum(sizes.values())
+    if share < DOMINANT:
+        return None
+    return f"'{shown_name(name)}' makes up {share:.0%} of what the components pay; the others hardly count."
+
+
+def seeds_disagree(seen: Seen) -> str | None:
+    ends = [(m.seed, m.curve[-1]) for m in _comparable(seen.result)]
+    if len(ends) < 2:
+        return None
+    success = {seed: point.success for seed, point in ends}
+    if max(success.values()) - min(success.values()) >= SEEDS_APART:
+        listed = ", ".join(f"seed {seed}: {number(value)}" for seed, value in success.items())
+        return f"Seeds disagree about success ({listed}), so this result depends on luck."
+    fitness = finite(point.fitness for _, point in ends)
+    everything = finite(point.fitness for member in _comparable(seen.result) for point in member.curve)
+    if len(fitness) < 2 or len(everything) <= len(fitness):
+        return None
+    spread, covered = max(fitness) - min(fitness), max(everything) - min(everything)
+    if spread < SEEDS_APART * covered or spread <= 0.1 * max(map(abs, fitness)):
+        return None
+    return f"Seeds disagree: fitness ended between {number(min(fitness))} and {number(max(fitness))}."
+
+
+OBSERVATIONS: tuple[Callable[[Seen], str | None], ...] = (
+    seeds_failed,
+    suspected_hack,
+    no_success,
+    lost_success,
+    episodes_end_early,
+    never_fires,
+    flat_component,
+    dominant_component,
+    seeds_disagree,
+)
+
+
+# --- inside ----------------------------------------------------------------------------------------------------------
+
+
+def _never_fires(course: Course) -> list[str]:
+    known = {name: finite(values) for name, values in course.components.items()}
+    return [name for name, values in known.items() if values and max(map(abs, values)) <= NEVER]
+
+
+def _trend(values: Sequence[float]) -> float | None:
+    """Change from the first to the last third, as a part of the range; None below four points or without any change."""
+    known = finite(values)
+    if len(known) < 4:
+        return None
+    third = max(1, len(known) // 3)
+    span = max(known) - min(known)
+    if span <= 1e-6 * max(map(abs, known)) or span == 0:
+        return None
+    return (mean(known[-third:]) - mean(known[:third])) / span
+
+
+def _rise(values: Sequence[float]) -> float:
+    known = finite(values)
+    return known[-1] - known[0] if len(known) >= 2 else -math.inf
+
+
+def _comparable(result: TrainingResult) -> list[MemberResult]:
+    """Members that were trained equally long."""
+    members = with_curves(result)
+    end = max((m.curve[-1].env_steps for m in members), default=0)
+    return [m for m in members if m.curve[-1].env_steps == end]
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(f"'{shown_name(name)}'" for name in names[:6]) + (" and others" if len(names) > 6 else "")
