@@ -1,4 +1,4 @@
-"""A second wall behind seccomp: a Landlock rule set without a single rule, so that every file and TCP port is denied."""
+"""A second wall behind seccomp: a Landlock rule set without a single rule, so every file and TCP port is denied."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ privileges go before the death signal (changing the uid clears it), and seccomp 
 from __future__ import annotations
 
 import ctypes
+import linecache
 import os
 import resource
 import signal
@@ -41,7 +42,7 @@ def lock(limits: JailLimits, *, output: int, alive: int, null: int, zygote: int,
     os.setpgid(0, 0)  # a group of its own, for killpg
     _keep_only(output, alive, null)
     _assert_single_thread()
-    _forget_import_path()
+    _forget_files()
     _limit_resources(limits)
     _drop_privileges()
     _forbid_new_privileges(zygote)
@@ -68,11 +69,16 @@ def _assert_single_thread() -> None:
         raise RuntimeError(f"{len(tasks)} threads where one was expected")
 
 
-def _forget_import_path() -> None:
-    """A late import then fails with ModuleNotFoundError instead of being killed for opening a file."""
+def _forget_files() -> None:
+    """What Python would look up on disk is not there: late imports fail, tracebacks come without source lines.
+
+    Both would otherwise be killed for opening a file, and end honest code without a word.
+    """
     sys.path.clear()
     sys.path_importer_cache.clear()
     sys.meta_path[:] = [f for f in sys.meta_path if getattr(f, "__name__", "") in {"BuiltinImporter", "FrozenImporter"}]
+    linecache.updatecache = lambda filename, module_globals=None: []
+    linecache.checkcache = lambda filename=None: None
 
 
 def _limit_resources(limits: JailLimits) -> None:

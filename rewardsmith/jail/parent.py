@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -289,8 +290,6 @@ def _end(process: subprocess.Popen[bytes], complaints: IO[bytes], owner: int) ->
             pipe.close()
     if owner != os.getpid():
         return
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
     process.wait()

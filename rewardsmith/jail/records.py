@@ -10,12 +10,18 @@ from rewardsmith.types import Record
 class JailLimits(Record):
     """What one call may use. The kernel enforces all of them, and the outside enforces the wall clock once more."""
 
-    wall_s: PositiveFloat = Field(20.0, description="Wall clock of one call, in seconds; then the process is killed.")
-    cpu_s: PositiveInt = Field(20, description="Processor time of one call, in whole seconds.")
-    memory_mb: PositiveInt = Field(2048, description="Address space above what the zygote itself occupies, in MiB.")
-    output_bytes: PositiveInt = Field(4_000_000, description="Largest result.")
-    payload_bytes: PositiveInt = Field(4_000_000, description="Largest payload accepted from the caller.")
-    start_s: PositiveFloat = Field(120.0, description="Time for the zygote to import and warm its module, in seconds.")
+    wall_s: PositiveFloat = Field(
+        default=20.0, description="Wall clock of one call, in seconds; then the process is killed."
+    )
+    cpu_s: PositiveInt = Field(default=20, description="Processor time of one call, in whole seconds.")
+    memory_mb: PositiveInt = Field(
+        default=2048, description="Address space above what the zygote itself occupies, in MiB."
+    )
+    output_bytes: PositiveInt = Field(default=4_000_000, description="Largest result.")
+    payload_bytes: PositiveInt = Field(default=4_000_000, description="Largest payload accepted from the caller.")
+    start_s: PositiveFloat = Field(
+        default=120.0, description="Time for the zygote to import and warm its module, in seconds."
+    )
 
 
 class JailRung(Record):

@@ -202,7 +202,7 @@ def _bubblewrap_options(import_path: Sequence[str]) -> list[str]:
             options += ["--cap-add", capability]
     else:
         options += ["--unshare-user"]
-    options += ["--tmpfs", "/tmp", "--proc", "/proc", "--dev", "/dev"]  # noqa: S108
+    options += ["--tmpfs", "/tmp", "--proc", "/proc", "--dev", "/dev"]
     system = ["/usr", "/lib", "/lib32", "/lib64", "/bin", "/etc/ld.so.cache", "/sys/devices/system/cpu"]
     for path in dict.fromkeys([*system, sys.base_prefix, sys.prefix, *import_path]):
         if Path(path).exists():

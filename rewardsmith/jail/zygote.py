@@ -1,7 +1,7 @@
 """The zygote: a trusted process that imports a module once, then forks one locked child per request.
 
 It talks to its parent over standard input and output (frames: 4 bytes of length, then bytes) and ends when the pipe
-does. It never looks into a payload or a result. Started by `parent.py` as `python -c BOOTSTRAP PATH MODULE LIMITS MODE`.
+does. It never looks into a payload or a result. `parent.py` starts it: `python -c BOOTSTRAP PATH MODULE LIMITS MODE`.
 """
 
 from __future__ import annotations
