@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rewardsmith.errors import RunError
 from rewardsmith.store.atomic import FREE_SPACE
@@ -108,7 +108,7 @@ class Journal:
 
     # --- records
 
-    def once(self, key: str, make: Callable[[], object]) -> object:
+    def once(self, key: str, make: Callable[[], object]) -> Any:
         """The payload of `key`; if there is none, `make()` is called and its result committed before it is returned.
 
         `make` runs outside any transaction, so it may take minutes and other threads may write meanwhile.
@@ -121,7 +121,7 @@ class Journal:
                 payload = json.loads(self._insert(key, _dump(key, make())))
         return payload
 
-    def get(self, key: str, default: object = None) -> object:
+    def get(self, key: str, default: object = None) -> Any:
         """The payload of `key`, or `default`."""
         with self._lock, self._errors():
             row = self._db.execute("SELECT payload FROM records WHERE key = ?", (key,)).fetchone()

@@ -1,0 +1,5 @@
+"""`python -m rewardsmith`: the command line."""
+
+from rewardsmith.cli import main
+
+main()

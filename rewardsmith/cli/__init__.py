@@ -1,0 +1,50 @@
+"""The command line: one file a verb, each a thin layer over the Python API.
+
+Results go to stdout, progress to stderr. Errors with a known cause are shown without a traceback and set the exit code.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from rewardsmith.cli import check, demo, design, doctor, envs, evaluate, export, report, resume, train
+from rewardsmith.cli.console import complain
+from rewardsmith.errors import EXIT_INTERRUPTED, RewardsmithError
+
+app = typer.Typer(
+    name="rewardsmith",
+    help="Say what the agent should do; get a reward function that was checked, trained and measured.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for verb in (design, resume, check, train, evaluate, report, export, envs, doctor, demo):
+    verb.register(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from rewardsmith import __version__
+
+        print(f"rewardsmith {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    try:
+        app()
+    except RewardsmithError as error:
+        complain(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)

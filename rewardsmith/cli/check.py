@@ -1,0 +1,82 @@
+"""`rewardsmith check FILE...`: the critic on reward files, without training anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rewardsmith.cli.console import log_to_stderr, print_json, results, wash
+from rewardsmith.cli.design import AsJson, EnvKwargs, parse_kwargs
+from rewardsmith.errors import EXIT_NOTHING_ACCEPTABLE, UsageError, unknown
+from rewardsmith.types import Verdict
+
+MARKS = {"refuse": "[bold red]refuse[/]", "warn": "[yellow]warn[/]", "info": "[dim]info[/]"}
+
+
+def check(
+    files: Annotated[list[Path] | None, typer.Argument(help="Reward files.")] = None,
+    env: Annotated[str | None, typer.Option(help="The environment whose features the rewards read.")] = None,
+    interface: Annotated[
+        Path | None, typer.Option(help="Features and action as JSON instead of an environment (see docs/contract.md).")
+    ] = None,
+    explain: Annotated[str | None, typer.Option(metavar="ID", help="Explain a finding, such as gate.import.")] = None,
+    env_kwargs: EnvKwargs = None,
+    allow_unsandboxed: Annotated[bool, typer.Option("--allow-unsandboxed", help="Dangerous.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check reward files: safe, traceable, sensible on recorded episodes. Exits 0 when all are accepted."""
+    log_to_stderr()
+    if explain is not None:
+        _explain(explain)
+        return
+    if not files:
+        raise UsageError("no reward file was given", hint="rewardsmith check reward.py --env hopper")
+    if (env is None) == (interface is None):
+        raise UsageError("give either --env NAME or --interface FILE", hint="`rewardsmith envs` lists the packs")
+    from rewardsmith.loop.checking import check_files, critic_for
+
+    refused = False
+    with critic_for(env, interface, parse_kwargs(env_kwargs), allow_unsandboxed=allow_unsandboxed) as critic:
+        for file, verdict in check_files(files, critic):
+            refused |= not verdict.accepted
+            if as_json:
+                print_json(_line(file, verdict))
+            else:
+                _show(file, verdict)
+    if refused:
+        raise typer.Exit(EXIT_NOTHING_ACCEPTABLE)
+
+
+def _line(file: Path, verdict: Verdict) -> dict[str, object]:
+    return {
+        "file": str(file),
+        "verdict": "accepted" if verdict.accepted else "refused",
+        "findings": [f.model_dump(include={"id", "severity", "message", "hint", "line"}) for f in verdict.findings],
+    }
+
+
+def _show(file: Path, verdict: Verdict) -> None:
+    word = "[bold green]accepted[/]" if verdict.accepted else "[bold red]refused[/]"
+    results.print(f"{wash(str(file))}: {word}", soft_wrap=True)
+    for f in verdict.findings:
+        where = f" line {f.line}" if f.line else ""
+        results.print(f"  {MARKS[f.severity]} {f.id}{where}: {wash(f.message)}", soft_wrap=True)
+        if f.hint and f.severity != "info":
+            results.print(f"      [green]fix[/] {wash(f.hint)}", soft_wrap=True)
+
+
+def _explain(id: str) -> None:
+    from rewardsmith.critic.table import FINDINGS
+
+    if id not in FINDINGS:
+        raise UsageError(unknown("finding", id, FINDINGS))
+    explanation = FINDINGS[id]
+    results.print(f"[bold]{id}[/]: {wash(explanation.title)}")
+    results.print(f"  why: {wash(explanation.why)}", soft_wrap=True)
+    results.print(f"  fix: {wash(explanation.fix)}", soft_wrap=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(check)

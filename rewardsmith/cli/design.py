@@ -1,0 +1,185 @@
+"""`rewardsmith design ENV "WORDS"`: design a reward."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rewardsmith.cli.console import log_to_stderr, print_json
+from rewardsmith.errors import UsageError
+
+
+class FeedbackDetail(StrEnum):
+    NONE = "none"
+    SCALAR = "scalar"
+    FULL = "full"
+
+
+def parse_settings(settings: list[str]) -> dict[str, object]:
+    """`KEY=VALUE` pairs as typed values.
+
+    Raises: UsageError: not of that form.
+    """
+    parsed: dict[str, object] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {setting} is not KEY=VALUE", hint="for example --set learning_rate=1e-3")
+        try:
+            parsed[key] = json.loads(value)
+        except json.JSONDecodeError:
+            parsed[key] = value
+    return parsed
+
+
+def parse_kwargs(text: str | None) -> dict[str, object]:
+    """`--env-kwargs` as a dict. Raises: UsageError: not a JSON object."""
+    if text is None:
+        return {}
+    try:
+        kwargs = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(
+            f"--env-kwargs is not JSON: {error}", hint="""for example --env-kwargs '{"hardcore": true}'"""
+        ) from None
+    if not isinstance(kwargs, dict):
+        raise UsageError("--env-kwargs must be a JSON object", hint="""for example '{"hardcore": true}'""")
+    return kwargs
+
+
+def default_model() -> str:
+    """A language model only where the person has set one up; otherwise `builtin`."""
+    import os
+
+    return os.environ.get("REWARDSMITH_MODEL", "builtin")
+
+
+Env = Annotated[str, typer.Argument(help="A pack (see `envs`), a pack folder, a Gymnasium id, or module:Id.")]
+EnvKwargs = Annotated[
+    str | None, typer.Option("--env-kwargs", metavar="JSON", help="Keyword arguments of the environment.")
+]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder that holds the runs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON line.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A training setting, such as env_steps=100000. Repeatable."),
+]
+Workers = Annotated[int | None, typer.Option(help="Training processes (default: one a core).")]
+
+
+def design(
+    env: Env,
+    words: Annotated[str, typer.Argument(help="What the agent should do. Empty: the pack's own task.")] = "",
+    task: Annotated[str | None, typer.Option(help="Measure success by this task of the pack.")] = None,
+    metric: Annotated[Path | None, typer.Option(help="Measure success by this file: step() and episode().")] = None,
+    llm: Annotated[
+        str | None, typer.Option(help="A model's name, desk[:DIR], replay:FILE, or builtin (no language model).")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="OpenAI-compatible endpoint (Ollama, vLLM, llama.cpp, ...).")
+    ] = None,
+    method: Annotated[str, typer.Option(help="Search method.")] = "eureka",
+    rounds: Annotated[int, typer.Option("--rounds", "--iterations", min=1)] = 2,
+    candidates: Annotated[int, typer.Option(min=1, help="Rewards a round.")] = 8,
+    seeds: Annotated[int, typer.Option(min=1, help="Training seeds of each candidate.")] = 2,
+    final_seeds: Annotated[int, typer.Option(min=0, help="Fresh seeds for the headline comparison; 0 skips it.")] = 5,
+    repairs: Annotated[int, typer.Option(min=0, help="How often a refused reward goes back to its designer.")] = 2,
+    feedback: Annotated[
+        FeedbackDetail, typer.Option(help="What the designer is told (for ablations).")
+    ] = FeedbackDetail.FULL,
+    from_reward: Annotated[Path | None, typer.Option("--from", help="Start from this reward file.")] = None,
+    racing: Annotated[bool, typer.Option(help="Drop the weakest candidates early.")] = True,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    settings: Settings = None,
+    temperature: Annotated[float, typer.Option(min=0)] = 1.0,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply of the model.")] = 3000,
+    usd_per_million: Annotated[
+        tuple[float, float] | None, typer.Option(help="Your prices: dollars per million prompt and completion tokens.")
+    ] = None,
+    max_usd: Annotated[float | None, typer.Option(help="Budget for model calls, in dollars.")] = None,
+    max_tokens_total: Annotated[int | None, typer.Option("--max-tokens-total", help="Budget in tokens.")] = None,
+    max_env_steps: Annotated[int | None, typer.Option(help="Budget in environment steps.")] = None,
+    max_wall_s: Annotated[float | None, typer.Option(help="Budget in seconds.")] = None,
+    workers: Workers = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    videos: Annotated[bool, typer.Option(help="Film the winner for the report.")] = True,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard event files.")] = False,
+    env_kwargs: EnvKwargs = None,
+    runs: Runs = Path("runs"),
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept a model-written goal without asking.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the prompt and the cost, and stop.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="With replay: a drifted prompt is an error.")] = False,
+    allow_unsandboxed: Annotated[
+        bool, typer.Option("--allow-unsandboxed", help="Run model code without a jail where none works. Dangerous.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Design a reward: propose, check, train, look, improve."""
+    log_to_stderr()
+    from rewardsmith.budget import BudgetLimits
+    from rewardsmith.cli.goal import ask_about_goal
+    from rewardsmith.cli.live import LiveView
+    from rewardsmith.cli.show import show_run
+    from rewardsmith.config import DesignConfig, ModelConfig
+    from rewardsmith.loop.api import design_reward
+    from rewardsmith.loop.goal import accept_any_goal
+    from rewardsmith.types import EnvSpec
+
+    config = DesignConfig(
+        env=EnvSpec(name=env, kwargs=parse_kwargs(env_kwargs)),
+        words=words,
+        task=task,
+        metric=str(metric) if metric else None,
+        model=ModelConfig(
+            llm=llm or default_model(),
+            base_url=base_url,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            usd_per_million=usd_per_million,
+            strict_replay=strict,
+        ),
+        method=method,
+        rounds=rounds,
+        candidates=candidates,
+        seeds=seeds,
+        repairs=repairs,
+        final_seeds=final_seeds,
+        feedback=feedback.value,
+        racing=racing,
+        seed=seed,
+        from_reward=read_source(from_reward) if from_reward else None,
+        training=parse_settings(settings or []),  # type: ignore[arg-type]
+        budget=BudgetLimits(usd=max_usd, tokens=max_tokens_total, env_steps=max_env_steps, wall_s=max_wall_s),
+        workers=workers,
+        device=device,
+        videos=videos,
+        tensorboard=tensorboard,
+        allow_unsandboxed=allow_unsandboxed,
+    )
+    if dry_run:
+        from rewardsmith.cli.dry_run import show_plan
+
+        show_plan(config, as_json=as_json)
+        return
+    with LiveView() as view:
+        run = design_reward(config, runs=runs, observe=view, approve_goal=accept_any_goal if yes else ask_about_goal)
+    if as_json:
+        print_json(run.model_dump(mode="json"))
+    else:
+        show_run(run)
+
+
+def read_source(path: Path) -> str:
+    """A reward file's text. Raises: UsageError: it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}", hint="give the path of a UTF-8 text file") from None
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(design)

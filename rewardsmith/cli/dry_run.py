@@ -1,0 +1,28 @@
+"""`design --dry-run`: the first prompt and the cost, and nothing spent."""
+
+from __future__ import annotations
+
+from rewardsmith.cli.console import print_json, results, wash
+from rewardsmith.config import DesignConfig
+
+
+def show_plan(config: DesignConfig, *, as_json: bool) -> None:
+    from rewardsmith.loop.plan import plan_run
+
+    plan = plan_run(config)
+    if as_json:
+        print_json(plan.model_dump(mode="json"))
+        return
+    for name, text in plan.prompts:
+        results.rule(f"prompt: {name}")
+        results.print(wash(text, limit=100_000), soft_wrap=True)
+    results.rule("cost")
+    if config.model.llm == "builtin":
+        results.print("model calls   none: `builtin` is no language model")
+    else:
+        results.print(f"model calls   {plan.model_calls[0]} to {plan.model_calls[1]} (with every repair used)")
+        results.print(f"tokens        about {plan.tokens[0]:,} to {plan.tokens[1]:,}")
+    results.print(f"env steps     at most {plan.env_steps:,} (racing spends fewer)")
+    results.print(
+        f"time          roughly {max(plan.minutes, 0.1):.1f} minutes on {plan.workers} cores, by a half-second trial"
+    )

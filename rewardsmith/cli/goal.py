@@ -1,0 +1,57 @@
+"""The one question a run may ask: is this what you mean by success?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+from rich.panel import Panel
+from rich.syntax import Syntax
+from rich.table import Table
+
+from rewardsmith.cli.console import progress, wash
+from rewardsmith.errors import UsageError
+from rewardsmith.loop.goal import GoalAnswer, GoalProposal, ScoredEpisode
+
+
+def ask_about_goal(proposal: GoalProposal) -> GoalAnswer:
+    """Show the model's goal in plain words with episodes it scored, and ask: accept, edit, or stop.
+
+    Raises: UsageError: there is nobody to ask.
+    """
+    progress.print(Panel(wash(proposal.about), title="How success will be measured", title_align="left"))
+    progress.print(_episodes("Recorded random episodes it scores best", proposal.best))
+    progress.print(_episodes("... and worst", proposal.worst))
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "the model wrote the measure of success, and there is no terminal to ask you whether it is right",
+            hint="add --yes to accept it unseen, or give --metric FILE or --task NAME",
+        )
+    while True:
+        answer = typer.prompt("Accept this goal? [y]es, [c]ode, [e]dit, [n]o", default="y", err=True).strip().lower()
+        if answer in ("y", "yes"):
+            return GoalAnswer(accepted=True)
+        if answer in ("n", "no"):
+            return GoalAnswer(accepted=False)
+        if answer in ("c", "code"):
+            progress.print(Syntax(_printable(proposal.code), "python"))
+        if answer in ("e", "edit"):
+            edited = typer.edit(_printable(proposal.code), extension=".py")
+            if edited is not None:
+                return GoalAnswer(accepted=False, edited=edited)
+            progress.print("nothing was changed")
+
+
+def _printable(code: str) -> str:
+    return "".join(c for c in code if c == "\n" or c.isprintable())
+
+
+def _episodes(title: str, episodes: Sequence[ScoredEpisode]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="")
+    for column in ("episode", "steps", "success", "progress", "at its end"):
+        table.add_column(column, justify="left" if column == "at its end" else "right")
+    for e in episodes:
+        measured = ", ".join(f"{wash(name, 40)} {value:.3g}" for name, value in e.last.items())
+        table.add_row(str(e.episode), str(e.length), f"{e.success:.0f}", f"{e.progress:.3g}", measured)
+    return table

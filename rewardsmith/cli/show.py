@@ -1,0 +1,82 @@
+"""A finished run on the terminal: the answer first, then where everything is."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from rewardsmith.cli.console import results, wash
+from rewardsmith.loop.summary import Candidate, RunSummary, describe
+
+
+def show_run(run: RunSummary) -> None:
+    """Headline, candidates, cost and paths, on stdout."""
+    results.print()
+    results.print(
+        f"[bold]{wash(run.task.words if run.task else run.config.words)}[/]  ({run.config.env.name}, run {run.id})"
+    )
+    if run.task:
+        results.print(f"Success is measured by: {wash(run.task.goal.about)}  ({GOAL_KINDS[run.task.goal.kind]})")
+    show_headline(run)
+    _candidates(run)
+    spent = run.spent
+    cost = f"{spent.env_steps:,} environment steps, {spent.calls} model calls, {spent.tokens:,} tokens"
+    results.print(f"Spent: {cost}" + (f", ${spent.usd:.2f}" if spent.usd else ""))
+    if run.best_path:
+        results.print(f"Reward: {run.best_path}", soft_wrap=True)
+    results.print(f"Report: {run.root / 'report.html'}", soft_wrap=True)
+
+
+GOAL_KINDS = {
+    "pack": "the pack's own metric",
+    "metric_file": "your metric",
+    "model": "written by the model, accepted by you, frozen before any reward existed",
+    "people": "people's rankings",
+    "native": "the environment's own",
+}
+
+
+def show_headline(run: RunSummary) -> None:
+    """Designed against sparse, on fresh seeds."""
+    if run.headline is None:
+        return
+    h = run.headline
+    table = Table(title="Fresh seeds that selection never saw", title_justify="left", title_style="bold")
+    for column in ("reward", "success rate", "fitness"):
+        table.add_column(column, justify="left" if column == "reward" else "right")
+    table.add_row(
+        f"designed ({run.best})", describe(h.designed_success), describe(h.designed_fitness), style="bold green"
+    )
+    if h.sparse_success:
+        table.add_row("sparse (0/1 success)", describe(h.sparse_success), describe(h.sparse_fitness))
+    results.print(table)
+    if h.sparse_success:
+        answer = {"better": "beats", "worse": "is worse than", "cannot tell yet": "cannot be told apart yet from"}[
+            h.answer
+        ]
+        results.print(f"The designed reward {answer} the sparse one (95 % intervals over seeds).")
+
+
+def _candidates(run: RunSummary) -> None:
+    table = Table(title="Search", title_justify="left", title_style="bold")
+    for column in ("candidate", "state", "success", "fitness", "why"):
+        table.add_column(column, justify="right" if column in ("success", "fitness") else "left")
+    for candidate in run.candidates:
+        score = candidate.score
+        table.add_row(
+            candidate.id,
+            str(candidate.state),
+            f"{score[0]:.2f}" if score else "",
+            f"{score[1]:.4g}" if score else "",
+            wash(why(candidate), 100),
+        )
+    results.print(table)
+
+
+def why(candidate: Candidate) -> str:
+    """The first thing that explains a candidate's state."""
+    if candidate.proposal.failure:
+        return candidate.proposal.failure
+    if candidate.verdict and not candidate.verdict.accepted:
+        return next((f.message for f in candidate.verdict.findings if f.severity == "refuse"), "")
+    errors = [m.error for m in candidate.training.members if m.error] if candidate.training else []
+    return errors[0] if errors else ""

@@ -1,0 +1,77 @@
+"""What a run is asked to do. Frozen, closed (a typo is an error), and written whole into `run.json`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from rewardsmith.budget import BudgetLimits
+from rewardsmith.types import EnvSpec, Record
+
+
+class ModelConfig(Record):
+    """Which language model writes rewards and goals."""
+
+    llm: str = Field(
+        default="builtin",
+        description="A model's name, desk[:DIR], replay:FILE, or builtin (which is not a language model).",
+    )
+    base_url: str | None = Field(default=None, description="Any OpenAI-compatible endpoint; None is the SDK's default.")
+    temperature: float = Field(default=1.0, ge=0, description="Sampling temperature of reward proposals (Eureka: 1.0).")
+    max_tokens: PositiveInt = Field(default=3000, description="Longest reply, in tokens.")
+    timeout_s: float = Field(default=300.0, gt=0, description="Longest wait for one reply, in seconds.")
+    usd_per_million: tuple[float, float] | None = Field(
+        default=None,
+        description="Your price in dollars per million (prompt, completion) tokens; needed for a dollar budget.",
+    )
+    strict_replay: bool = Field(
+        default=False, description="With replay: a prompt that drifted is an error, not a warning."
+    )
+
+
+class DesignConfig(Record):
+    """One design run: `rewardsmith design ENV "WORDS"`."""
+
+    env: EnvSpec = Field(description="The environment, as typed, with its keyword arguments.")
+    words: str = Field(
+        default="", description="What the agent should do. Empty: the pack's own instruction, or native return."
+    )
+    task: str | None = Field(
+        default=None, description="A task of the environment's pack; its metric then measures success."
+    )
+    metric: str | None = Field(
+        default=None, description="A metric file of yours: step(features, previous), episode(sums, last)."
+    )
+    model: ModelConfig = Field(default=ModelConfig(), description="The language model.")
+    method: str = Field(default="eureka", description="The search method.")
+    rounds: PositiveInt = Field(default=2, description="Turns of the loop.")
+    candidates: PositiveInt = Field(default=8, description="Rewards proposed in each round.")
+    seeds: PositiveInt = Field(default=2, description="Training seeds of each candidate during the search.")
+    repairs: int = Field(default=2, ge=0, description="How often a refused candidate goes back to its designer.")
+    final_seeds: int = Field(
+        5,
+        ge=0,
+        description="Fresh seeds that retrain the winner and the sparse reference for the headline; 0 skips it.",
+    )
+    feedback: Literal["none", "scalar", "full"] = Field(
+        default="full", description="What the designer is told (ablation)."
+    )
+    racing: bool = Field(default=True, description="Drop the weakest candidates early, by the goal alone.")
+    seed: int = Field(default=0, ge=0, description="Root of every random stream of the run.")
+    from_reward: str | None = Field(default=None, description="Source of a reward to start from (design --from FILE).")
+    rewards: dict[str, str] = Field(
+        default_factory=dict, description="Method `given`: reward sources by name, trained as they are."
+    )
+    training: dict[str, float | int | str | bool] = Field(
+        default_factory=dict, description="Overrides of the environment's training settings, such as env_steps."
+    )
+    budget: BudgetLimits = Field(default=BudgetLimits(), description="Upper limits on spending.")
+    workers: PositiveInt | None = Field(default=None, description="Training processes; None is one a core.")
+    device: str = Field(default="auto", description="auto, cpu or cuda.")
+    videos: bool = Field(default=True, description="Film the winner for the report where rendering works.")
+    tensorboard: bool = Field(default=False, description="Also write the curves as TensorBoard events.")
+    allow_unsandboxed: bool = Field(default=False, description="Trace model code even where no jail works. Do not.")
+    notes: tuple[str, ...] = Field(
+        default=(), description="Lines printed in the report, such as where a transcript came from."
+    )

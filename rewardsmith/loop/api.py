@@ -1,0 +1,86 @@
+"""The Python API: what the command line calls, and what batch scripts use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rewardsmith.budget import BudgetLimits
+from rewardsmith.config import DesignConfig
+from rewardsmith.loop.comparison import Comparison, compare_rewards, train_reward
+from rewardsmith.loop.driver import drive
+from rewardsmith.loop.events import Observer, Said, silent
+from rewardsmith.loop.goal import ApproveGoal, accept_any_goal
+from rewardsmith.loop.summary import RunSummary, load_run
+from rewardsmith.store import RunFolder, find_run
+from rewardsmith.types import EnvSpec, Verdict
+
+__all__ = [
+    "Comparison",
+    "RunSummary",
+    "check_reward",
+    "compare_rewards",
+    "design_reward",
+    "load_run",
+    "resume_run",
+    "train_reward",
+]
+
+
+def design_reward(
+    env: str | DesignConfig,
+    words: str = "",
+    *,
+    runs: str | Path = "runs",
+    observe: Observer = silent,
+    approve_goal: ApproveGoal = accept_any_goal,
+    **options: object,
+) -> RunSummary:
+    """Design a reward for `env` that does what `words` say.
+
+    Args:
+        env: a pack, a pack folder, a Gymnasium id, "module:Id", or a whole `DesignConfig`.
+        words: what the agent should do; empty takes the pack's own task.
+        runs: the folder in which the run's folder is made.
+        observe: called with every event of the run.
+        approve_goal: called once where the model writes the goal; the default accepts it.
+        **options: fields of `DesignConfig`, such as `candidates=8`, `rounds=2`, `model=ModelConfig(llm="...")`.
+
+    Raises: RewardsmithError: any of its kinds, each naming the guilty side.
+    """
+    config = env if isinstance(env, DesignConfig) else DesignConfig(env=EnvSpec(name=env), words=words, **options)  # type: ignore[arg-type]
+    folder = RunFolder.create(Path(runs), config.model_dump(mode="json"), env=config.env.name)
+    return drive(folder, config, observe=observe, approve_goal=approve_goal)
+
+
+def resume_run(
+    run: str | Path,
+    *,
+    runs: str | Path = "runs",
+    observe: Observer = silent,
+    approve_goal: ApproveGoal = accept_any_goal,
+    budget: Mapping[str, float] | None = None,
+) -> RunSummary:
+    """Go on with a run from where it stopped; no model call and no finished training is repeated.
+
+    Args:
+        run: the run's id, folder, or "latest".
+        budget: limits that replace those of the config, such as `{"env_steps": 10_000_000}`.
+    """
+    folder = find_run(str(run), Path(runs))
+    folder.require_same_version()
+    config = DesignConfig.model_validate(folder.info.config)
+    if budget:
+        limits = config.budget.model_dump() | dict(budget)
+        config = config.model_copy(update={"budget": BudgetLimits.model_validate(limits)})
+    for name, (then, now) in folder.changed_versions().items():
+        observe(Said(f"{name} was {then} when the run started and is {now} now: figures may differ"))
+    return drive(folder, config, observe=observe, approve_goal=approve_goal)
+
+
+def check_reward(code: str, env: str, *, env_kwargs: Mapping[str, object] | None = None) -> Verdict:
+    """Check one reward's source against an environment: safe, traceable, and sensible on recorded episodes."""
+    from rewardsmith.loop.checking import critic_for
+
+    with critic_for(env, env_kwargs=env_kwargs) as critic:
+        return critic.check(code, candidate_id="reward").verdict

@@ -1,0 +1,54 @@
+"""Drives one run from its config to its report; running it again on the same folder is how a run is resumed."""
+
+from __future__ import annotations
+
+from rewardsmith.config import DesignConfig
+from rewardsmith.errors import BudgetSpent, Interrupted, NothingAcceptable
+from rewardsmith.loop.events import Observer, RoundStarted
+from rewardsmith.loop.final import film, retrain_winner
+from rewardsmith.loop.goal import ApproveGoal
+from rewardsmith.loop.goal_writing import settle
+from rewardsmith.loop.methods import load_method
+from rewardsmith.loop.parts import Parts, attempt
+from rewardsmith.loop.report import write_report
+from rewardsmith.loop.steps import Steps
+from rewardsmith.loop.summary import RunSummary, summarize
+from rewardsmith.store import RunFolder
+
+
+def drive(folder: RunFolder, config: DesignConfig, *, observe: Observer, approve_goal: ApproveGoal) -> RunSummary:
+    """Work on the run in `folder`, from wherever its journal stands, until its report is written.
+
+    Raises:
+        BudgetSpent: a budget ran out; the report of what there is has been written, and the run can be resumed.
+        NothingAcceptable: no candidate trained to the end.
+        Interrupted: Ctrl-C.
+    """
+    with folder.lock():
+        parts = Parts(folder, config, observe)
+        try:
+            parts.bank  # noqa: B018  built first: a broken environment must show before any model call
+            settle(parts, approve_goal)
+            steps = Steps(parts)
+            best = load_method(config.method)(steps)
+            if best is not None:
+                observe(RoundStarted("final"))
+                retrain_winner(parts, best)
+                if config.videos:
+                    attempt("the video", lambda: film(parts, best), parts.say)
+            parts.journal.once("finished", lambda: {"best": best})
+        except KeyboardInterrupt:
+            raise Interrupted(f"interrupted; nothing recorded is lost: rewardsmith resume {folder.root}") from None
+        except BudgetSpent:
+            write_report(summarize(folder))
+            raise
+        finally:
+            parts.close()
+        summary = summarize(folder)
+        write_report(summary)
+    if best is None:
+        raise NothingAcceptable(
+            f"no candidate of {folder.root.name} could be trained to the end",
+            hint=f"read why in {folder.root / 'report.html'}; more --candidates, --rounds or --repairs may help",
+        )
+    return summary

@@ -1,0 +1,40 @@
+"""What a running design says to whoever watches it: a live table, plain lines, TensorBoard, a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from rewardsmith.types import CandidateState, CurvePoint
+
+
+class RoundStarted(NamedTuple):
+    """`name` is "round 1 of 2" or "final"."""
+
+    name: str
+
+
+class CandidateChanged(NamedTuple):
+    candidate: str
+    state: CandidateState
+    detail: str = ""  # untrusted: may quote model text
+
+
+class PointMeasured(NamedTuple):
+    candidate: str
+    seed: int
+    point: CurvePoint
+
+
+class Said(NamedTuple):
+    """One line for a person. Untrusted."""
+
+    text: str
+
+
+Event = RoundStarted | CandidateChanged | PointMeasured | Said
+Observer = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """The observer that watches nothing."""

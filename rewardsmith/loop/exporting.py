@@ -1,0 +1,37 @@
+"""From a run to a folder that needs no rewardsmith."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rewardsmith.envs import resolve_env
+from rewardsmith.errors import RunError, unknown
+from rewardsmith.export import export_reward
+from rewardsmith.loop.summary import FRESH_SEED, load_run
+from rewardsmith.store import find_run
+
+
+def export_run(run: str | Path, out: Path, *, candidate: str | None = None, runs: str | Path = "runs") -> Path:
+    """Export the best candidate of a run, or the one named.
+
+    Raises: RunError: nothing was accepted, or there is no such candidate.
+    """
+    summary = load_run(run, runs=runs)
+    id = candidate or summary.best
+    if id is None:
+        raise RunError(f"the run {summary.id} has no accepted reward to export", hint="rewardsmith report shows why")
+    folder = find_run(str(run), Path(runs))
+    known = folder.candidate_ids()
+    if id not in known:
+        raise RunError(unknown("candidate", id, known))
+    files = folder.candidate(id)
+    if not files.graph_path.exists():
+        raise RunError(f"the candidate {id} was refused, so it has no graph", hint="export an accepted candidate")
+    policies = [files.seeds_root / str(seed) / "policy.safetensors" for seed in (FRESH_SEED, 0)]
+    return export_reward(
+        graph_json=files.graph_path.read_text(),
+        reward_source=files.reward_path.read_text(),
+        environment=resolve_env(summary.config.env.name, kwargs=dict(summary.config.env.kwargs)),
+        policy=next((p for p in policies if p.exists()), None),
+        out=out,
+    )

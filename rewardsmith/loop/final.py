@@ -1,0 +1,51 @@
+"""After the search: the winner against the sparse reference on seeds that selection never saw, and its video."""
+
+from __future__ import annotations
+
+from rewardsmith.errors import EnvironmentFault
+from rewardsmith.loop.evaluation import film_of, record_best, winner_policies
+from rewardsmith.loop.parts import Parts
+from rewardsmith.loop.summary import FILM, FRESH_SEED, SPARSE, located_goal
+from rewardsmith.reward.compile import compile_reward
+from rewardsmith.store.atomic import write_bytes
+from rewardsmith.train import load_policy
+
+
+def retrain_winner(parts: Parts, winner: str) -> None:
+    """Train the winner and the sparse reference side by side, without racing and without warm starts."""
+    count = parts.config.final_seeds
+    if count == 0:
+        return
+    programs = {winner: parts.graph_path(winner)}
+    if add_reference(parts, SPARSE):
+        programs[SPARSE] = parts.graph_path(SPARSE)
+    parts.train("final", programs, seeds=range(FRESH_SEED, FRESH_SEED + count), racing=False)
+
+
+def add_reference(parts: Parts, name: str) -> bool:
+    """Compile a reference reward of the pack into the run; False where there is none for this goal."""
+    source = parts.environment.reference_rewards.get(name) if parts.task.goal.kind == "pack" else None
+    if source is None:
+        return False
+    compiled = compile_reward(source, parts.environment.interface, parts.jail)
+    if compiled.program is None:
+        raise EnvironmentFault(
+            f"the pack {parts.environment.name} has a {name}.py that is no valid reward: {compiled.findings[0].message}",
+            hint=f"rewardsmith check {name}.py --env {parts.environment.name}",
+        )
+    folder = parts.folder.candidate(name)
+    folder.write_reward(source)
+    folder.write_graph(compiled.program.to_json())
+    return True
+
+
+def film(parts: Parts, winner: str) -> None:
+    """Film the winner for the report, once. Raises: EnvironmentFault: nothing can be drawn here."""
+    path = parts.folder.root / FILM
+    if path.exists():
+        return
+    policies = [load_policy(p) for p in winner_policies(parts.folder.root, winner)]
+    goal = located_goal(parts.task.goal, parts.folder.root)
+    write_bytes(
+        path, film_of(parts.environment, record_best(parts.environment, goal, policies, seed=parts.config.seed))
+    )

@@ -1,0 +1,86 @@
+"""Which goal measures success: settled once, before any reward exists, and frozen by hash (DESIGN section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from rewardsmith.config import DesignConfig
+from rewardsmith.envs import Environment
+from rewardsmith.errors import UsageError, unknown
+from rewardsmith.types import Goal, Record, Task
+
+
+class ScoredEpisode(Record):
+    """One recorded episode as a proposed goal scores it."""
+
+    episode: int
+    length: int
+    success: float
+    progress: float
+    last: dict[str, float]  # what the goal measured at the end
+
+
+class GoalProposal(NamedTuple):
+    """A model-written goal as a person sees it: plain words first, then what it says of recorded episodes."""
+
+    about: str
+    code: str
+    best: tuple[ScoredEpisode, ...]
+    worst: tuple[ScoredEpisode, ...]
+
+
+class GoalAnswer(NamedTuple):
+    """`accepted` takes the goal as it is; otherwise `edited` is the person's own goal.py, or None to stop."""
+
+    accepted: bool
+    edited: str | None = None
+
+
+ApproveGoal = Callable[[GoalProposal], GoalAnswer]
+
+
+def accept_any_goal(proposal: GoalProposal) -> GoalAnswer:
+    """What `--yes` does."""
+    return GoalAnswer(accepted=True)
+
+
+def settle_task(config: DesignConfig, environment: Environment) -> Task | None:
+    """The task when no model has to write its goal; None when one has to.
+
+    Raises:
+        UsageError: the named task or metric file does not exist, or there are words that only a language model
+            could turn into a goal and there is none.
+    """
+    words, tasks = config.words.strip(), environment.tasks
+
+    def task(goal: Goal, instruction: str) -> Task:
+        return Task(env=config.env, words=words or instruction, goal=goal, words_given=bool(words))
+
+    if config.metric is not None:
+        path = Path(config.metric).resolve()
+        if not path.is_file():
+            raise UsageError(f"there is no metric file {config.metric}", hint="give the path of an existing .py file")
+        about = f"your metric file {path.name}"
+        return task(Goal(kind="metric_file", path=str(path), about=about), about)
+    name = config.task
+    if name is None and tasks:
+        name = next((t.name for t in tasks.values() if t.instruction.strip() == words), None)
+        if not words:
+            name = environment.default_task
+    if name is not None:
+        if name not in tasks:
+            raise UsageError(
+                unknown(f"task of {environment.name}", name, tasks), hint="rewardsmith envs NAME lists them"
+            )
+        return task(Goal(kind="pack", task=name, about=tasks[name].metric_about), tasks[name].instruction)
+    if not words:
+        about = "the environment's own success flag, or its native return"
+        return task(Goal(kind="native", about=about), f"do well at {environment.name}")
+    if config.model.llm == "builtin":
+        raise UsageError(
+            f"`builtin` is not a language model: it cannot turn {words!r} into a measure of success",
+            hint="leave the words away, name a task with --task, give --metric FILE, or use a language model with --llm",
+        )
+    return None

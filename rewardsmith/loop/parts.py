@@ -1,0 +1,194 @@
+"""Everything a run works with, built once from its config: environment, goal, model, critic, trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from rewardsmith.bank import Bank, record_bank
+from rewardsmith.budget import Budget
+from rewardsmith.config import DesignConfig
+from rewardsmith.critic.critic import Critic
+from rewardsmith.design.builtin import BuiltinDesigner, screen_terms
+from rewardsmith.design.designer import Designer, EnvironmentCard, ModelDesigner
+from rewardsmith.engine import LocalEngine
+from rewardsmith.envs import Environment, resolve_env
+from rewardsmith.errors import RewardsmithError, UsageError
+from rewardsmith.jail import Jail
+from rewardsmith.llm import ChatModel, RecordingModel, open_model
+from rewardsmith.loop.events import Observer, PointMeasured, Said
+from rewardsmith.loop.goal import settle_task
+from rewardsmith.loop.model import JournaledModel
+from rewardsmith.loop.summary import located_goal, spent
+from rewardsmith.reward.compile import reward_jail
+from rewardsmith.reward.graph import parse_graph
+from rewardsmith.reward.program import RewardProgram
+from rewardsmith.store import Journal, RunFolder
+from rewardsmith.train import PpoConfig, load_metric, train_population
+from rewardsmith.types import Task, TrainingResult
+
+BANK_TRANSITIONS = 20_000
+GOAL_STATES = 256
+
+
+class Parts:
+    """The parts of one run. `task` is set once the goal is settled; nothing that needs it is built before."""
+
+    def __init__(self, folder: RunFolder, config: DesignConfig, observe: Observer) -> None:
+        self.folder, self.config, self.observe = folder, config, observe
+        self.journal: Journal = folder.journal()
+        self.budget = Budget(config.budget)
+        # only env steps are taken over here: model calls are counted again as their records are read
+        self.budget.spend(env_steps=spent(self.journal, config).env_steps)
+        self.task: Task
+
+    # --- the environment and what was recorded in it ---------------------------------------------------------------
+
+    @cached_property
+    def environment(self) -> Environment:
+        return resolve_env(self.config.env.name, kwargs=dict(self.config.env.kwargs))
+
+    @cached_property
+    def bank(self) -> Bank:
+        """Recorded random episodes. Making it is also the preflight: a broken environment shows before any model call."""
+        path = self.folder.root / "bank.npz"
+        if self.journal.get("cost/bank") is None or not path.exists():
+            self.budget.require(env_steps=BANK_TRANSITIONS)
+            task = settle_task(self.config, self.environment)
+            metric = load_metric(self.environment, task.goal) if task else self.environment.native_metric()
+            bank = record_bank(self.environment, transitions=BANK_TRANSITIONS, seed=self.config.seed, metric=metric)
+            bank.save(path)
+            self.pay("bank", bank.env_steps)
+        return Bank.load(path, self.environment.interface)
+
+    def pay(self, what: str, env_steps: int) -> None:
+        """Book environment steps once, under a key of their own."""
+        if self.journal.get(f"cost/{what}") is None:
+            self.journal.put(f"cost/{what}", {"env_steps": env_steps})
+            self.budget.spend(env_steps=env_steps)
+
+    # --- who writes rewards ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def model(self) -> ChatModel:
+        c = self.config.model
+        inner = open_model(
+            c.llm,
+            base_url=c.base_url,
+            timeout_s=c.timeout_s,
+            strict=c.strict_replay,
+            desk_folder=self.folder.root / "desk",
+        )
+        recording = RecordingModel(inner, self.folder.root / "cassette.jsonl")
+        return JournaledModel(recording, self.journal, self.budget, c)
+
+    @cached_property
+    def designer(self) -> Designer:
+        if self.config.model.llm == "builtin":
+            evidence = screen_terms(self.environment.interface, self.bank, self.bank.fitness)
+            return BuiltinDesigner(seed=self.config.seed, evidence=evidence, repairs=self.config.repairs)
+        return ModelDesigner(self.model, method="eureka", repairs=self.config.repairs)
+
+    @cached_property
+    def card(self) -> EnvironmentCard:
+        return card_of(self.environment)
+
+    # --- checking --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def jail(self) -> Jail:
+        return reward_jail(allow_unsandboxed=self.config.allow_unsandboxed)
+
+    @cached_property
+    def critic(self) -> Critic:
+        goal_states = None
+        if self.task.goal.kind == "pack":
+            goal_states = self.environment.goal_states(GOAL_STATES, np.random.default_rng(self.config.seed))
+        return Critic(self.environment.interface, self.jail, bank=self.bank, goal_states=goal_states)
+
+    def load_program(self, id: str) -> RewardProgram:
+        return RewardProgram(parse_graph(self.graph_path(id).read_text(), self.environment.interface))
+
+    def graph_path(self, id: str) -> Path:
+        return self.folder.candidate(id).graph_path
+
+    # --- training --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def ppo(self) -> PpoConfig:
+        return ppo_for(self.environment, self.config.training)
+
+    def train(
+        self, key: str, programs: Mapping[str, Path], *, seeds: Sequence[int], racing: bool | None = None
+    ) -> dict[str, TrainingResult]:
+        """Train candidates x seeds as one population, once: `key` names the record."""
+
+        def make() -> dict:
+            if not programs:
+                return {}
+            self.budget.require(env_steps=self.ppo.env_steps * len(programs) * len(seeds))
+            results = train_population(
+                self.config.env,
+                located_goal(self.task.goal, self.folder.root),
+                programs,
+                seeds=list(seeds),
+                ppo=self.ppo,
+                seed_root=self.config.seed,
+                engine=LocalEngine(workers=self.config.workers),
+                out=self.folder.root,
+                name=key,
+                racing=self.config.racing if racing is None else racing,
+                on_point=lambda member, point: self.observe(PointMeasured(*member, point)),
+            )
+            return {id: r.model_dump(mode="json") for id, r in results.items()}
+
+        results = {id: TrainingResult.model_validate(r) for id, r in self.journal.once(f"{key}/training", make).items()}
+        self.pay(key, sum(m.env_steps + m.eval_env_steps for r in results.values() for m in r.members))
+        return results
+
+    def say(self, text: str) -> None:
+        self.observe(Said(text))
+
+    def close(self) -> None:
+        if "jail" in self.__dict__:
+            self.jail.close()
+        self.journal.close()
+
+
+def card_of(environment: Environment) -> EnvironmentCard:
+    """What a designer may know of an environment."""
+    return EnvironmentCard(
+        name=environment.name,
+        about=environment.about,
+        interface=environment.interface,
+        horizon=environment.horizon,
+        dt=environment.dt,
+    )
+
+
+def ppo_for(environment: Environment, overrides: Mapping[str, object]) -> PpoConfig:
+    """The environment's own training settings with the person's on top.
+
+    Raises: UsageError: an unknown setting, or a value that cannot be.
+    """
+    try:
+        return PpoConfig.model_validate(environment.training.model_dump() | dict(overrides))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"training setting {where}: {first['msg']}" if where else f"training settings: {first['msg']}",
+            hint=f"settings are {', '.join(PpoConfig.model_fields)}",
+        ) from None
+
+
+def attempt(what: str, action: Callable[[], object], say: Callable[[str], None]) -> None:
+    """Run an extra of the run (a video, an event file): its failure is told, never fatal."""
+    try:
+        action()
+    except (RewardsmithError, OSError) as error:
+        say(f"{what} left out: {error}")

@@ -1,0 +1,97 @@
+"""What a run would ask and cost, before it does (`design --dry-run`)."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import numpy as np
+import torch
+
+from rewardsmith.config import DesignConfig
+from rewardsmith.design.designer import DesignContext, ModelDesigner
+from rewardsmith.design.goal import goal_messages
+from rewardsmith.design.prompts import PromptLibrary
+from rewardsmith.envs import Environment, resolve_env
+from rewardsmith.llm import ChatModel, Message, estimate_tokens
+from rewardsmith.loop.goal import settle_task
+from rewardsmith.loop.parts import BANK_TRANSITIONS, card_of, ppo_for
+from rewardsmith.train import PpoConfig
+from rewardsmith.types import Goal, Record, Task
+
+REPLY_TOKENS = 700  # a typical reply: a short plan and a reward of 30 lines
+TRAINING_SHARE = 2.0  # wall time of training, as a multiple of stepping the environment alone
+SAMPLE_S = 0.5
+
+
+class Plan(Record):
+    """`prompts` are (name, text). Tokens and minutes are estimates; steps are an upper limit (racing spends fewer)."""
+
+    prompts: tuple[tuple[str, str], ...]
+    model_calls: tuple[int, int]  # fewest, most (with every repair used)
+    tokens: tuple[int, int]
+    env_steps: int
+    minutes: float
+    workers: int
+
+
+class _NoModel:
+    """Stands in for a model where only prompts are wanted."""
+
+    name = "dry run"
+
+    def complete(self, *args: object, **kwargs: object) -> None:
+        raise AssertionError("a dry run asks no model")
+
+
+def plan_run(config: DesignConfig) -> Plan:
+    """Raises: RewardsmithError: the environment, the task or the training settings are wrong."""
+    environment = resolve_env(config.env.name, kwargs=dict(config.env.kwargs))
+    ppo = ppo_for(environment, config.training)
+    task = settle_task(config, environment)
+    model: ChatModel | None = None if config.model.llm == "builtin" else _NoModel()  # type: ignore[assignment]
+    prompts: list[tuple[str, str]] = []
+    if model is not None:
+        card = card_of(environment)
+        if task is None:
+            prompts.append(("goal", _text(goal_messages(PromptLibrary(), card, config.words))))
+        shown = task or Task(env=config.env, words=config.words, goal=Goal(kind="model"))
+        context = DesignContext(environment=card, task=shown, best_code=config.from_reward, seed=config.seed)
+        prompts.append(("round 1, sample 0", _text(ModelDesigner(model).messages(context, round=1, sample=0))))
+    proposals = config.rounds * config.candidates
+    goal_calls = int(task is None)
+    calls = (proposals + goal_calls, proposals * (1 + config.repairs) + 4 * goal_calls) if model else (0, 0)
+    each = estimate_tokens(prompts[-1][1]) + REPLY_TOKENS if prompts else 0
+    members = proposals * config.seeds + 2 * config.final_seeds
+    steps = members * ppo.env_steps + BANK_TRANSITIONS
+    workers = config.workers or os.cpu_count() or 1
+    return Plan(
+        prompts=tuple(prompts),
+        model_calls=calls,
+        tokens=(calls[0] * each, calls[1] * each),
+        env_steps=steps,
+        minutes=TRAINING_SHARE * steps / (steps_per_second(environment, ppo) * workers) / 60,
+        workers=workers,
+    )
+
+
+def steps_per_second(environment: Environment, ppo: PpoConfig) -> float:
+    """How fast one core steps this environment, measured for half a second."""
+    world = environment.make_world(ppo.num_envs)
+    try:
+        world.reset(np.arange(world.num_envs), np.arange(world.num_envs, dtype=np.uint64))
+        action = torch.zeros((world.num_envs, *world.action.shape), dtype=getattr(torch, world.action.dtype))
+        steps, start = 0, time.perf_counter()
+        while (elapsed := time.perf_counter() - start) < SAMPLE_S:
+            world.step(action)
+            steps += world.num_envs
+            done = np.flatnonzero((world.terminated | world.truncated).numpy(force=True))
+            if done.size:
+                world.reset(done, (done + steps).astype(np.uint64))
+        return steps / elapsed
+    finally:
+        world.close()
+
+
+def _text(messages: list[Message]) -> str:
+    return "\n\n".join(f"[{m.role}]\n{m.content}" for m in messages)

@@ -1,0 +1,111 @@
+"""From a run's folder to its `report.html`."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+from rewardsmith.analyze.report import (
+    BudgetUse,
+    Media,
+    ReportCandidate,
+    ReportData,
+    ReportHeadline,
+    RoundFeedback,
+    Scores,
+    render_report,
+)
+from rewardsmith.envs import resolve_env
+from rewardsmith.errors import RewardsmithError
+from rewardsmith.loop.summary import FILM, SPARSE, Candidate, Headline, RunSummary
+from rewardsmith.store import RunFolder
+from rewardsmith.store.atomic import write_text
+
+FILM_CAPTION = "One episode of the designed reward's best policy (the median of four)."
+BUILTIN_NOTE = "The rewards were composed and mutated by `builtin`, which is not a language model."
+
+
+def write_report(run: RunSummary) -> Path:
+    """Write `report.html` into the run's folder; returns its path."""
+    path = run.root / "report.html"
+    write_text(path, render_report(report_data(run)))
+    return path
+
+
+def report_data(run: RunSummary) -> ReportData:
+    """Everything the report shows. Raises nothing that a missing part could cause: it is left out instead."""
+    info = RunFolder.open(run.root).info
+    config = run.config
+    final = run.final.get(run.best) if run.best else None
+    sparse = run.final.get(SPARSE)
+    return ReportData(
+        run_id=run.id,
+        words=run.task.words if run.task else config.words,
+        environment=config.env.name,
+        environment_about=_about(run),
+        goal_kind=run.task.goal.kind if run.task else "native",
+        goal_about=run.task.goal.about if run.task else "",
+        status="finished" if run.finished else "interrupted",
+        created=info.created[:16].replace("T", " "),
+        designer="" if config.method == "given" else config.model.llm,
+        method=config.method,
+        headline=_headline(run.headline) if run.headline else None,
+        candidates=tuple(_candidate(c, recorded=config.model.llm.startswith("replay:")) for c in run.candidates),
+        best=run.best,
+        references={SPARSE: sparse.members} if sparse else {},
+        final_members=final.members if final else (),
+        feedbacks=tuple(RoundFeedback(round=i, text=f.text, wishes=f.wishes) for i, f in enumerate(run.feedbacks, 1)),
+        budget=BudgetUse(
+            calls=run.spent.calls,
+            tokens=run.spent.tokens,
+            env_steps=run.spent.env_steps,
+            wall_s=run.training_s,
+            usd=run.spent.usd if config.model.usd_per_million else None,
+            limits=config.budget,
+        ),
+        versions=info.versions,
+        hardware=f"{platform.system()} {platform.machine()}",
+        media=_media(run),
+        notes=(*config.notes, *([BUILTIN_NOTE] if config.model.llm == "builtin" and config.method != "given" else [])),
+    )
+
+
+def _about(run: RunSummary) -> str:
+    try:
+        return resolve_env(run.config.env.name, kwargs=dict(run.config.env.kwargs)).about
+    except RewardsmithError:  # a report can be written where the environment is not installed
+        return ""
+
+
+def _headline(headline: Headline) -> ReportHeadline:
+    sparse = Scores(success=headline.sparse_success, fitness=headline.sparse_fitness)
+    return ReportHeadline(
+        designed=Scores(success=headline.designed_success, fitness=headline.designed_fitness),
+        sparse=sparse if sparse.success else None,
+    )
+
+
+def _candidate(candidate: Candidate, *, recorded: bool) -> ReportCandidate:
+    proposal, analysis = candidate.proposal, candidate.analysis
+    return ReportCandidate(
+        id=proposal.id,
+        round=proposal.round,
+        state=candidate.state,
+        origin="recorded" if recorded and proposal.origin == "model" else proposal.origin,
+        code=proposal.code,
+        parents=proposal.parents,
+        repair_of=proposal.repair_of,
+        thoughts=proposal.thoughts,
+        failure=proposal.failure,
+        findings=candidate.verdict.findings if candidate.verdict else (),
+        members=candidate.training.members if candidate.training else (),
+        reflection=analysis.reflection if analysis else "",
+        observations=analysis.observations if analysis else (),
+    )
+
+
+def _media(run: RunSummary) -> tuple[Media, ...]:
+    path = run.root / FILM
+    if not path.exists():
+        return ()
+    return (Media(kind="mp4", data=path.read_bytes(), caption=FILM_CAPTION),)

@@ -1,0 +1,291 @@
+"""What a run amounts to, read from its folder: the one source for the terminal, the report, scripts and `resume`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from rewardsmith.budget import Spent
+from rewardsmith.config import DesignConfig
+from rewardsmith.critic.critic import DUPLICATE
+from rewardsmith.errors import RunError
+from rewardsmith.llm import Completion
+from rewardsmith.stats import MIN_SEEDS, Interval, compare, interval
+from rewardsmith.store import Journal, RunFolder, find_run
+from rewardsmith.types import (
+    Analysis,
+    CandidateState,
+    Feedback,
+    Goal,
+    MemberResult,
+    Proposal,
+    Record,
+    Task,
+    TrainingResult,
+    Verdict,
+)
+
+R = TypeVar("R", bound=Record)
+Answer = Literal["better", "worse", "cannot tell yet"]
+
+SPARSE = "sparse"  # the id under which the sparse reference reward is trained
+FRESH_SEED = 1000  # first seed of the final comparison; search seeds count from 0
+FILM = "best.mp4"
+
+_MEMBER_STATES = {
+    "diverged": CandidateState.DIVERGED,
+    "crashed_reward": CandidateState.CRASHED_REWARD,
+    "crashed_env": CandidateState.CRASHED_ENV,
+    "timed_out": CandidateState.TIMED_OUT,
+    "budget": CandidateState.BUDGET,
+    "dropped": CandidateState.DROPPED,
+}
+
+
+class Candidate(Record):
+    """One candidate with everything known about it."""
+
+    proposal: Proposal
+    verdict: Verdict | None = None
+    training: TrainingResult | None = None
+    analysis: Analysis | None = None
+    state: CandidateState = CandidateState.PROPOSED
+
+    @property
+    def id(self) -> str:
+        return self.proposal.id
+
+    @property
+    def score(self) -> tuple[float, float] | None:
+        """Mean (success, fitness) over the seeds that trained to the end, as the clean evaluator measured it."""
+        return score_of(self.training) if self.training else None
+
+
+class Headline(Record):
+    """The honest comparison: fresh seeds that selection never saw, scores of the last evaluation of each seed."""
+
+    designed_success: tuple[float, ...]
+    designed_fitness: tuple[float, ...]
+    sparse_success: tuple[float, ...] = ()
+    sparse_fitness: tuple[float, ...] = ()
+
+    @property
+    def answer(self) -> Answer:
+        """Designed against sparse: by success where that separates them, else by fitness."""
+        return better_of((self.designed_success, self.designed_fitness), (self.sparse_success, self.sparse_fitness))
+
+
+class RunSummary(Record):
+    """A run as its folder tells it. `finished` is False for a run that can be resumed."""
+
+    id: str
+    root: Path
+    config: DesignConfig
+    task: Task | None
+    finished: bool
+    candidates: tuple[Candidate, ...]
+    feedbacks: tuple[Feedback, ...]
+    best: str | None
+    headline: Headline | None
+    final: dict[str, TrainingResult]
+    spent: Spent
+
+    def candidate(self, id: str) -> Candidate:
+        return next(c for c in self.candidates if c.id == id)
+
+    @property
+    def training_s(self) -> float:
+        """Process seconds of all trainings, summed over members."""
+        everything = [c.training for c in self.candidates if c.training] + list(self.final.values())
+        return sum(m.wall_s for result in everything for m in result.members)
+
+    @property
+    def best_path(self) -> Path | None:
+        """The winning reward file."""
+        return self.root / "candidates" / self.best / "reward.py" if self.best else None
+
+
+def located_goal(goal: Goal, root: Path) -> Goal:
+    """A model-written goal names its graph relative to the run's folder; this makes the path whole."""
+    return goal.model_copy(update={"path": str(root.resolve() / goal.path)}) if goal.kind == "model" else goal
+
+
+def score_of(result: TrainingResult) -> tuple[float, float] | None:
+    """Mean (success, fitness) over seeds, or None when no seed trained to the end."""
+    scores = result.final_scores
+    if not scores:
+        return None
+    success, fitness = np.mean(np.asarray(scores, dtype=np.float64), axis=0)
+    return float(success), float(fitness)
+
+
+def component_means(result: TrainingResult) -> dict[str, float]:
+    """Each component's mean per step at the end of training, averaged over the members that got there."""
+    ends = [m.curve[-1].components for m in result.members if m.state == "trained" and m.curve]
+    return {name: float(np.mean([end[name] for end in ends])) for name in (ends[0] if ends else {})}
+
+
+def pick_best(results: Mapping[str, TrainingResult]) -> str | None:
+    """The id with the highest (success, fitness); ties go to the earlier id in the mapping."""
+    scored = {id: score for id, result in results.items() if (score := score_of(result)) is not None}
+    return max(scored, key=lambda id: scored[id]) if scored else None
+
+
+def headline_of(final: Mapping[str, TrainingResult], winner: str) -> Headline | None:
+    """None when the winner was not retrained."""
+    if winner not in final or not final[winner].final_scores:
+        return None
+    designed = final[winner].final_scores
+    sparse = final[SPARSE].final_scores if SPARSE in final else []
+    return Headline(
+        designed_success=tuple(s for s, _ in designed),
+        designed_fitness=tuple(f for _, f in designed),
+        sparse_success=tuple(s for s, _ in sparse),
+        sparse_fitness=tuple(f for _, f in sparse),
+    )
+
+
+def better_of(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> Answer:
+    """Compare two rewards, each given as per-seed (success, fitness): by success where that decides, else by fitness."""
+    for a, b in zip(ours, theirs, strict=True):
+        if min(len(a), len(b)) < MIN_SEEDS:
+            return "cannot tell yet"
+        if (answer := compare(interval(a), interval(b))) != "cannot tell yet":
+            return answer
+    return "cannot tell yet"
+
+
+def describe(scores: Sequence[float]) -> str:
+    """Scores of several seeds as text: an interval where there are enough seeds, else the plain numbers."""
+    if not scores:
+        return "not measured"
+    if len(scores) < MIN_SEEDS:
+        return (
+            ", ".join(f"{s:.3g}" for s in scores)
+            + f" ({len(scores)} seed{'s' if len(scores) > 1 else ''}, no interval)"
+        )
+    estimate: Interval = interval(scores)
+    return f"{estimate} over {len(scores)} seeds"
+
+
+def summarize(folder: RunFolder) -> RunSummary:
+    """Read a run from its folder; works on finished, interrupted and running runs alike."""
+    with folder.journal(read_only=True) as journal:
+        return _summarize(folder, journal)
+
+
+def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
+    config = DesignConfig.model_validate(folder.info.config)
+    proposals = _proposals(journal)
+    verdicts = {p.id: _get(journal, f"candidate/{p.id}/verdict", Verdict) for p in proposals}
+    analyses = {p.id: _get(journal, f"candidate/{p.id}/analysis", Analysis) for p in proposals}
+    training = _trainings(journal, "round-")
+    final = _trainings(journal, "final")
+    finished = journal.get("finished")
+    best = finished["best"] if finished else pick_best(training)
+    repaired = {p.repair_of for p in proposals}
+    candidates = tuple(
+        Candidate(
+            proposal=p,
+            verdict=verdicts[p.id],
+            training=training.get(p.id),
+            analysis=analyses[p.id],
+            state=candidate_state(p, verdicts[p.id], training.get(p.id), best=best, finished=finished is not None),
+        )
+        for p in proposals
+        if not (p.failure and p.id in repaired)
+    )
+    feedbacks = [_get(journal, f"round-{r}/feedback", Feedback) for r in range(1, config.rounds + 1)]
+    return RunSummary(
+        id=folder.id,
+        root=folder.root,
+        config=config,
+        task=_get(journal, "task", Task),
+        finished=finished is not None,
+        candidates=candidates,
+        feedbacks=tuple(f for f in feedbacks if f),
+        best=best,
+        headline=headline_of(final, best) if best else None,
+        final=final,
+        spent=spent(journal, config),
+    )
+
+
+def candidate_state(
+    proposal: Proposal, verdict: Verdict | None, training: TrainingResult | None, *, best: str | None, finished: bool
+) -> CandidateState:
+    """The state that names the guilty side; derived from the records, so that it can never disagree with them."""
+    if proposal.failure:
+        return CandidateState.MODEL_FAILED
+    if verdict is None:
+        return CandidateState.PROPOSED
+    if not verdict.accepted:
+        duplicate = any(f.id == DUPLICATE for f in verdict.findings)
+        return CandidateState.DUPLICATE if duplicate else CandidateState.REFUSED
+    if training is None:
+        return CandidateState.BUDGET if finished else CandidateState.CHECKED
+    if training.final_scores:
+        return CandidateState.ACCEPTED if proposal.id == best else CandidateState.OUTSCORED
+    return _worst(training.members)
+
+
+def _worst(members: Iterable[MemberResult]) -> CandidateState:
+    states = {m.state for m in members}
+    return next((state for name, state in _MEMBER_STATES.items() if name in states), CandidateState.TRAINING)
+
+
+def spent(journal: Journal, config: DesignConfig) -> Spent:
+    """Everything the run has cost so far, from its records."""
+    tokens = calls = 0
+    usd = 0.0
+    for key in journal.keys("llm/"):
+        usage = Completion.model_validate(journal.get(key)).usage
+        calls += 1
+        tokens += usage.prompt_tokens + usage.completion_tokens
+        if prices := config.model.usd_per_million:
+            usd += (usage.prompt_tokens * prices[0] + usage.completion_tokens * prices[1]) / 1e6
+    steps = sum(int(journal.get(key)["env_steps"]) for key in journal.keys("cost/"))
+    return Spent(usd=usd, tokens=tokens, env_steps=steps, calls=calls)
+
+
+def _proposals(journal: Journal) -> list[Proposal]:
+    keys = [k for k in journal.keys("round-") if k.endswith("/proposals")]
+    rounds = sorted(keys, key=lambda k: int(k.split("/")[0].removeprefix("round-")))
+    proposals = [Proposal.model_validate(p) for key in rounds for p in journal.get(key)]
+    repairs = [journal.get(key) for key in journal.keys("candidate/") if key.endswith("/repair")]
+    repaired = {r["repair_of"]: Proposal.model_validate(r) for r in repairs if r}
+    ordered: list[Proposal] = []
+    for proposal in proposals:
+        chain: Proposal | None = proposal
+        while chain is not None:
+            ordered.append(chain)
+            chain = repaired.get(chain.id)
+    return ordered
+
+
+def _trainings(journal: Journal, prefix: str) -> dict[str, TrainingResult]:
+    keys = [k for k in journal.keys(prefix) if k.endswith("/training")]
+    keys.sort(key=lambda k: (len(k), k))  # round-2 before round-10
+    return {id: TrainingResult.model_validate(r) for key in keys for id, r in journal.get(key).items()}
+
+
+def _get(journal: Journal, key: str, kind: type[R]) -> R | None:
+    payload = journal.get(key)
+    return None if payload is None else kind.model_validate(payload)
+
+
+def load_run(run: str | Path, *, runs: str | Path = "runs") -> RunSummary:
+    """Open a run by its id, its folder, or "latest".
+
+    Raises: RunError: there is no such run, or it is damaged.
+    """
+    folder = find_run(str(run), Path(runs))
+    try:
+        return summarize(folder)
+    except KeyError as missing:
+        raise RunError(
+            f"the run {folder.root} lacks the record {missing}", hint="restore the folder from a copy"
+        ) from None
