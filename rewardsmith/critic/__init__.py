@@ -1,4 +1,13 @@
-"""Verdicts on rewards before anything is spent on them: `critic.Critic.check` compiles, then looks at the numbers.
+"""Verdicts on rewards before anything is spent on them: `Critic.check` compiles, then looks at the numbers.
 
 Every check is one small function in `table.py`; every finding has an id, a severity, what was seen, and the fix.
 """
+
+from __future__ import annotations
+
+from rewardsmith.critic.critic import DUPLICATE, Critic, CriticReport
+from rewardsmith.critic.files import check_files
+from rewardsmith.critic.interface import interface_from_json
+from rewardsmith.critic.table import FINDINGS
+
+__all__ = ["DUPLICATE", "FINDINGS", "Critic", "CriticReport", "check_files", "interface_from_json"]
