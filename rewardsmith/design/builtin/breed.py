@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rewardsmith.design.builtin.screen import Evidence, SignalStats, default_stats, sized, verbs_for
-from rewardsmith.design.builtin.signals import Signal, signals
+from rewardsmith.design.builtin.signals import Signal, signal_from_key, signals
 from rewardsmith.design.builtin.source import Genome, component_names
 from rewardsmith.design.builtin.terms import OPPOSITE, Term, Verb, term_from_key
 from rewardsmith.types import RewardInterface
@@ -86,63 +86,54 @@ class Breeder:
 
     def first(self, sample: int, rng: np.random.Generator) -> tuple[Genome, str]:
         """Genome and idea of sample `sample` of a first round: recipes that use the evidence, then random draws."""
-        recipes: list[tuple[str, Callable[[np.random.Generator], Genome]]] = [
-            ("the terms that explain success together", self._together),
-            ("progress in what goes along with success", self._progress),
-            ("the single best term, and staying alive", self._single),
-            ("the best bounded term while the posture holds", self._gated),
-            ("bounded terms only", self._bounded),
+        recipes: list[tuple[str, Callable[[], Genome]]] = [
+            ("the terms that explain success together", lambda: self._picked("all")),
+            ("progress in what goes along with success", lambda: self._picked("progress")),
+            ("the single best term, and staying alive", lambda: (*self.ranked()[:1], *self._staying())),
+            ("the best term while the posture holds", self._upright),
+            ("bounded terms only", lambda: self._picked("bounded")),
         ]
         if self.evidence.scores and sample < len(recipes):
             idea, recipe = recipes[sample]
-            genome = recipe(rng)
+            genome = recipe()
             if genome:
                 return self._finished(genome, rng), idea
         return self._finished(self._random(rng), rng), "a random draw"
 
-    def _together(self, rng: np.random.Generator) -> Genome:
-        terms = [term_from_key(key) for key in self.evidence.picks]
-        return tuple(self._resized(t) for t in terms if t is not None)
+    def _picked(self, group: str) -> Genome:
+        terms = [term_from_key(key) for key in self.evidence.picks.get(group, ())]
+        return tuple(self.term(t.verb, t.signal) for t in terms if t is not None and t.signal is not None)
 
-    def _progress(self, rng: np.random.Generator) -> Genome:
-        return tuple(self.ranked("gain", "shed")[:4])
-
-    def _single(self, rng: np.random.Generator) -> Genome:
-        ends_early = self.score(ALIVE) != 0
-        return (*self.ranked()[:1], *((ALIVE,) if ends_early else ()))
-
-    def _gated(self, rng: np.random.Generator) -> Genome:
+    def _upright(self) -> Genome:
         best = self.ranked("high", "low", "more", "less")[:1]
-        postures = self._postures(best[0]) if best else []
+        postures = self.postures(best[0]) if best else []
         return (self._gate(best[0], postures[0]), replace(postures[0], weight=0.3)) if postures else ()
 
-    def _postures(self, term: Term) -> list[Term]:
-        """What may be kept near a value while `term` is sought."""
-        return [t for t in self.ranked("near") if _about(t) != _about(term)]
-
-    def _bounded(self, rng: np.random.Generator) -> Genome:
-        return tuple(self.ranked("high", "low", "near")[:4])
+    def postures(self, term: Term) -> list[Term]:
+        """What may be kept near a value while `term` is sought: what is lost where episodes end, then what did well."""
+        kept: list[Term] = []
+        for key, away in self.evidence.postures.items():
+            if signal := signal_from_key(key):
+                kept.append(replace(self.term("near", signal), target=self.stats(signal).start, scale=away))
+        return [t for t in (*kept, *self.ranked("near")) if _about(t) != _about(term)]
 
     def _random(self, rng: np.random.Generator) -> Genome:
         terms: list[Term] = []
         for _ in range(int(rng.integers(2, 5))):
             terms.append(self.draw(rng, not_about=terms))
-        ends = self._staying() or (ENDING,)
-        return (*terms, *(ends if rng.random() < 0.5 else ()))
+        if rng.random() < 0.5:
+            terms += self._staying()
+        elif self.evidence.ended == 0 and rng.random() < 0.25:
+            terms.append(ENDING)  # what a random policy never reaches may be the goal
+        return tuple(terms)
 
     def _staying(self) -> Genome:
-        """A bonus for staying alive where long episodes go along with success, or where nothing is known.
-
-        Where a random policy never ends an episode, an end may as well be the goal.
-        """
-        return (ALIVE,) if not self.evidence.scores or self.score(ALIVE) > 0.05 else ()
+        """A bonus for staying alive where episodes end early, unless longer ones were clearly worse."""
+        return (ALIVE,) if self.evidence.ended > 0 and self.score(ALIVE) > -0.3 else ()
 
     def _finished(self, genome: Genome, rng: np.random.Generator) -> Genome:
         """Sometimes with a small price on effort."""
         return _unique((*genome, EFFORT) if rng.random() < 0.5 else genome)
-
-    def _resized(self, term: Term) -> Term:
-        return term if term.signal is None else self.term(term.verb, term.signal)
 
     def _gate(self, term: Term, posture: Term) -> Term:
         return replace(term, gate=posture.signal, gate_scale=2 * posture.scale, gate_target=posture.target)
@@ -210,7 +201,7 @@ class Breeder:
         kind = rng.integers(4)
         if kind == 0 and old.verb in OPPOSITE:
             new = replace(old, verb=OPPOSITE[old.verb])
-        elif kind == 1 and old.gate is None and (postures := self._postures(old)):
+        elif kind == 1 and old.gate is None and (postures := self.postures(old)):
             new = self._gate(old, postures[rng.integers(min(3, len(postures)))])
         else:
             verbs: list[Verb] = [

@@ -15,8 +15,16 @@ from rewardsmith.design.builtin.signals import Signal, signals
 from rewardsmith.design.builtin.terms import Term, Verb
 from rewardsmith.types import Record, RewardInterface
 
-MOST_PICKS = 5
+MOST_PICKS = 4
+LEAST_GAIN = 0.1  # rank correlation with what is still unexplained, below which picking stops
 LEAST_EPISODES = 5  # fewer say nothing about an order
+MOST_POSTURES = 3
+UNUSUAL = 1.3  # how much further than usual a signal must be from its start where episodes end
+GROUPS: dict[str, tuple[Verb, ...]] = {
+    "all": ("more", "less", "high", "low", "near", "gain", "shed"),
+    "progress": ("gain", "shed"),
+    "bounded": ("high", "low", "near"),
+}
 
 
 class Transitions(Protocol):
@@ -52,14 +60,20 @@ class Evidence(Record):
     """What recorded episodes say about terms.
 
     Attributes:
-        scores: term key -> rank correlation of the term's episode sum with fitness, in [-1, 1].
+        scores: term key -> rank correlation of the term's episode sum with fitness, in [-1, 1]; for changes over a
+            step with the start held fixed, since near starts often do well.
         stats: signal key -> sizes.
-        picks: term keys that explain fitness together, chosen one after the other.
+        picks: group of verbs -> term keys that explain fitness together, chosen one after the other.
+        ended: share of episodes that ended before their time limit.
+        postures: signal key -> mean distance from its start where episodes end, for signals that are unusually far
+            from it there: losing them may be what ends an episode.
     """
 
     scores: dict[str, float] = Field(default_factory=dict)
     stats: dict[str, SignalStats] = Field(default_factory=dict)
-    picks: tuple[str, ...] = ()
+    picks: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    ended: float = 0.0
+    postures: dict[str, float] = Field(default_factory=dict)
 
 
 def verbs_for(signal: Signal, interface: RewardInterface) -> tuple[Verb, ...]:
@@ -118,19 +132,60 @@ def screen_terms(
     good = torch.as_tensor(known & (fitness >= np.quantile(fitness[known], 0.75)) if known.any() else known)
     found = signals(interface)
     stats = {s.key: _stats(s, bank, good[row_episode]) for s in found}
+    terminal = bank.next_obs["terminated"]
+    ended = float(terminal.sum()) / max(len(numbers), 1)
+    exact = [s for s in found if s.form == "entry" and interface.feature(s.feature).dtype == "float32"]
+    postures = _postures(exact, stats, bank, terminal)
     if known.sum() < LEAST_EPISODES or np.ptp(fitness[known]) == 0:
-        return Evidence(stats=stats)
+        return Evidence(stats=stats, ended=ended, postures=postures)
 
-    terms = [Term("alive"), Term("ending"), Term("effort")]
-    terms += [sized(v, s, stats[s.key], at_best=v == "near") for s in found for v in verbs_for(s, interface)]
+    def ranks_of(values: Tensor) -> np.ndarray:
+        sums = torch.zeros(len(numbers), dtype=torch.float64)
+        return _normal_ranks(sums.index_add_(0, row_episode, torch.nan_to_num(values).double()).numpy()[known])
+
+    first = (bank.t == 0).double()
     order = _normal_ranks(fitness[known])
-    ranks: dict[str, np.ndarray] = {}
-    for term in terms:
-        values = torch.nan_to_num(term.value(bank.obs, bank.action, bank.next_obs)).double()
-        sums = torch.zeros(len(numbers), dtype=torch.float64).index_add_(0, row_episode, values).numpy()[known]
-        ranks[term.key] = _normal_ranks(sums)
-    scores = {key: round(float(order @ r), 4) for key, r in ranks.items()}
-    return Evidence(scores=scores, stats=stats, picks=_picks(order, ranks))
+    terms = [Term("alive"), Term("ending"), Term("effort")]
+    ranks = {term.key: ranks_of(term.value(bank.obs, bank.action, bank.next_obs)) for term in terms}
+    scores = {key: float(order @ r) for key, r in ranks.items()}
+    menu: dict[str, tuple[Verb, np.ndarray]] = {}
+    for signal in found:
+        start = ranks_of(torch.nan_to_num(signal.value(bank.obs)).double() * first)
+        for verb in verbs_for(signal, interface):
+            term = sized(verb, signal, stats[signal.key], at_best=True)
+            ranks_now = ranks_of(term.value(bank.obs, bank.action, bank.next_obs))
+            score = _given(order, ranks_now, start) if verb in ("gain", "shed") else float(order @ ranks_now)
+            scores[term.key] = score
+            menu[term.key] = (verb, ranks_now * np.sign(score) if score * float(order @ ranks_now) < 0 else ranks_now)
+    picks = {
+        group: _picks(order, {k: r for k, (verb, r) in menu.items() if verb in verbs and scores[k] > LEAST_GAIN})
+        for group, verbs in GROUPS.items()
+    }
+    scores = {key: round(score, 4) for key, score in scores.items()}
+    return Evidence(scores=scores, stats=stats, picks=picks, ended=ended, postures=postures)
+
+
+def _postures(
+    found: Sequence[Signal], stats: Mapping[str, SignalStats], bank: Transitions, terminal: Tensor
+) -> dict[str, float]:
+    """The signals that are further from their start where episodes end than anywhere else, the clearest first."""
+    if not bool(terminal.any()):
+        return {}
+    ratios: dict[str, tuple[float, float]] = {}
+    for signal in found:
+        away = (torch.nan_to_num(signal.value(bank.next_obs)).double() - stats[signal.key].start).abs()
+        usual, at_end = float(away.mean()), float(away[terminal].mean())
+        if usual > 0 and at_end > UNUSUAL * usual:
+            ratios[signal.key] = (at_end / usual, at_end)
+    best = sorted(ratios, key=lambda k: (-ratios[k][0], k))[:MOST_POSTURES]
+    return {key: ratios[key][1] for key in best}
+
+
+def _given(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
+    """Correlation of `a` and `b` with `c` held fixed; all of mean 0 and length 1."""
+    ab, ac, bc = float(a @ b), float(a @ c), float(b @ c)
+    rest = (1 - ac**2) * (1 - bc**2)
+    return (ab - ac * bc) / rest**0.5 if rest > 1e-9 else 0.0
 
 
 def _stats(signal: Signal, bank: Transitions, good_row: Tensor) -> SignalStats:
@@ -158,9 +213,9 @@ def _picks(order: np.ndarray, ranks: Mapping[str, np.ndarray]) -> tuple[str, ...
     basis: list[np.ndarray] = []
     picks: list[str] = []
     for _ in range(min(MOST_PICKS, len(order) // 4)):
-        gains = {key: float(rest @ r) for key, r in ranks.items() if key not in picks and float(order @ r) > 0}
+        gains = {key: float(rest @ r) for key, r in ranks.items() if key not in picks}
         key = max(gains, key=lambda k: (round(gains[k], 9), k), default=None)
-        if key is None or gains[key] < 0.1:
+        if key is None or gains[key] < LEAST_GAIN:
             break
         picks.append(key)
         new = ranks[key] - sum((float(ranks[key] @ b) * b for b in basis), np.zeros_like(order))
