@@ -87,6 +87,8 @@ class _MemberRun:
 
     def __init__(self, member: Member, folder: Path, identity: str, width: int, graph: str) -> None:
         self.member, self.folder, self.identity, self.width, self.graph = member, folder, identity, width, graph
+        for torn in folder.glob(".*"):  # what a killed process left half written
+            torn.unlink()
         self.checkpoint: Checkpoint | None = load_checkpoint(folder, identity)
         self.progress = self.checkpoint.progress if self.checkpoint else Progress(identity=identity, iteration=0)
         self.failure: Failure | None = None

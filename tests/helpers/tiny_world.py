@@ -1,4 +1,4 @@
-"""A restorable 1-D point world and small reward programs: training in milliseconds, with every boundary case on demand."""
+"""A restorable 1-D point world and small reward programs: training in milliseconds, boundary cases on demand."""
 
 from __future__ import annotations
 
