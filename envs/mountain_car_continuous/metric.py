@@ -3,7 +3,7 @@
 import torch
 
 FLAG = 0.45
-HORIZON = 999
+HORIZON = 200
 
 
 def step(features, previous):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from rewardsmith.envs import resolve_env
+from rewardsmith.reward.compile import compile_reward, reward_jail
 
 PACKS = {
     "hopper": "Hopper-v5",
@@ -27,13 +28,6 @@ def actions(world, rng, calm=1.0):
         return torch.from_numpy(rng.integers(world.action.n, size=world.num_envs))
     shape = (world.num_envs, *world.action.shape)
     return torch.from_numpy(rng.uniform(-calm, calm, shape).astype(np.float32))
-
-
-def load_reward(source):
-    """The reward function of a reference file, run as plain torch."""
-    scope = {"torch": torch}
-    exec(compile(source, "reward", "exec"), scope)
-    return scope["compute_reward"]
 
 
 def copied(fields):
@@ -85,11 +79,25 @@ def test_mujoco_packs_equal_gymnasium(name):
     assert ends > 0
 
 
+@pytest.fixture(scope="module")
+def jail():
+    with reward_jail() as jail:
+        yield jail
+
+
+def load_reward(environment, name, jail):
+    """A reference reward as the trainer runs it, traced."""
+    result = compile_reward(environment.reference_rewards[name], environment.interface, jail)
+    assert result.program is not None, result.findings
+    assert not [finding for finding in result.findings if finding.severity != "info"]
+    return result.program
+
+
 @pytest.mark.parametrize("name", PACKS)
-def test_human_reward_is_the_native_one(name):
+def test_human_reward_is_the_native_one(name, jail):
     """1,000 random steps in several episodes; relative to the reward, or to 1 where that is smaller."""
     environment = resolve_env(name)
-    reward = load_reward(environment.reference_rewards["human"])
+    reward = load_reward(environment, "human", jail)
     world = environment.make_world(4)
     rng = np.random.default_rng(3)
     world.reset(np.arange(4), np.arange(4, dtype=np.uint64))
@@ -99,9 +107,9 @@ def test_human_reward_is_the_native_one(name):
         world.step(action)
         after = copied(world.fields())
         obs, next_obs = world.featurize(before), world.featurize(after)
-        total, components = reward(obs, action, next_obs | {"terminated": world.terminated.clone()})
+        total, components, _ = reward(obs, action, next_obs | {"terminated": world.terminated.clone()})
         native = world.native_reward
-        error = (total.float().double() - native).abs() / native.abs().clamp(min=1.0)
+        error = (total.double() - native).abs() / native.abs().clamp(min=1.0)
         worst = max(worst, error.max().item())
         assert all(value.shape == (4,) for value in components.values())
         done = torch.nonzero(world.terminated | world.truncated)[:, 0].numpy()
@@ -114,9 +122,10 @@ def test_human_reward_is_the_native_one(name):
 @pytest.mark.parametrize("name", ["mountain_car_continuous", "lunar_lander"])
 def test_gym_worlds_equal_gymnasium(name):
     """Row by row what `gymnasium.make` gives, whatever the other rows do."""
-    world = resolve_env(name).make_world(2)
+    environment = resolve_env(name)
+    world = environment.make_world(2)
     world.reset(np.array([1, 0]), np.array([5, 6], dtype=np.uint64))
-    env = gym.make(PACKS[name])
+    env = gym.make(PACKS[name], max_episode_steps=environment.horizon)
     obs, _ = env.reset(seed=5)
     assert np.array_equal(world.obs[1].numpy(), obs)
     rng = np.random.default_rng(0)
@@ -135,10 +144,10 @@ def test_gym_worlds_equal_gymnasium(name):
 
 
 @pytest.mark.parametrize("name", PACKS)
-def test_sparse_reward_is_the_success_of_the_metric(name):
+def test_sparse_reward_is_the_success_of_the_metric(name, jail):
     """Over recorded and invented transitions: some step pays exactly where the metric sees success at the end."""
     environment = resolve_env(name)
-    reward = load_reward(environment.reference_rewards["sparse"])
+    reward = load_reward(environment, "sparse", jail)
     goal = environment.goal_states(50, np.random.default_rng(0))
     assert goal is not None
     world = environment.make_world(8)
@@ -148,7 +157,7 @@ def test_sparse_reward_is_the_success_of_the_metric(name):
     }
     action = actions(SimpleNamespace(num_envs=50, action=world.action), np.random.default_rng(1))
     terminated = torch.zeros(50, dtype=torch.bool)
-    paid, _ = reward(start, action, goal | {"terminated": terminated})
+    paid, *_ = reward(start, action, goal | {"terminated": terminated})
     assert torch.equal(paid, torch.ones(50))
     metric = environment.metric(None)
     values = metric.step(
@@ -156,5 +165,5 @@ def test_sparse_reward_is_the_success_of_the_metric(name):
     )
     _, success = metric.episode(values, values, values, values, torch.ones(50, dtype=torch.float64))
     assert torch.equal(success, torch.ones(50, dtype=torch.float64))
-    paid, _ = reward(start, action, start | {"terminated": terminated})
+    paid, *_ = reward(start, action, start | {"terminated": terminated})
     assert torch.equal(paid, torch.zeros(50))
