@@ -17,6 +17,7 @@ from rewardsmith.envs.gym_world import FieldReader
 from rewardsmith.envs.physics import load_mujoco
 from rewardsmith.envs.rendering import MujocoArtist, draw_gym
 from rewardsmith.envs.spaces import Leaf, action_spec, observation_leaves
+from rewardsmith.errors import EnvironmentFault
 from rewardsmith.types import Dtype, FeatureSpec, RewardInterface
 
 PROBE_STEPS = 20
@@ -62,13 +63,19 @@ class Description:
 def describe(env: gym.Env, name: str) -> Description:
     """Find out what rewards may read in `env`, by its declarations and by up to 20 random steps.
 
-    Raises: EnvironmentFault: its actions or observations are of a kind that cannot be used.
+    Raises: EnvironmentFault: its actions or observations are of a kind that cannot be used, or it fails.
     """
     doc = next((cls.__doc__ for cls in type(env.unwrapped).__mro__ if cls.__doc__ and "Num" in cls.__doc__), None)
     doc = doc or type(env.unwrapped).__doc__ or ""
     action = action_spec(env.action_space, name, "; ".join(row.text for row in tables(doc, "action")[:12]))
     leaves = observation_leaves(env.observation_space, name)
-    infos = _probe(env)
+    try:
+        infos = _probe(env)
+    except Exception as error:  # a boundary: the environment is someone else's code
+        raise EnvironmentFault(
+            f"{name} failed within {PROBE_STEPS} random steps: {type(error).__name__}: {error}",
+            hint="this is an error of the environment itself: try it alone with gymnasium.make",
+        ) from error
     reader = _Reader(env, infos)
     columns: list[Column] = []
     taken: set[str] = set()

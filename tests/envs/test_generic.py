@@ -208,6 +208,11 @@ def test_keyword_arguments_reach_the_environment_and_wrong_ones_are_named():
     assert "--env-kwargs" in caught.value.hint
 
 
+def test_an_environment_that_fails_at_once_is_named():
+    with pytest.raises(EnvironmentFault, match=r"ToyBroken-v0 failed within 20 random steps: ValueError: the gearbox"):
+        resolve_env(f"{MODULE}:ToyBroken-v0")
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

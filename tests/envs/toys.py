@@ -76,9 +76,6 @@ class Broken(Walk):
         self.stepped = True
         return super().step(np.zeros(1))
 
-    def reset(self, *, seed=None, options=None):
-        return super().reset(seed=seed)
-
 
 class NoDrawing(Walk):
     """Cannot draw."""
