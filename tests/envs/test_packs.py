@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import EntryPoint
 
 import gymnasium as gym
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 from rewardsmith.envs import TrainingDefaults, list_packs, resolve, resolve_env, score_episodes
-from rewardsmith.envs.pack import bundled_packs
+from rewardsmith.envs.pack import _SECTIONS, PackFile, bundled_packs, resource_root
 from rewardsmith.errors import EnvironmentFault
 
 PACKS = sorted(bundled_packs())
@@ -266,3 +267,14 @@ def test_resolving_writes_nothing_and_prints_nothing(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_setting_of_a_pack_is_documented():
+    """The example in envs/README.md shows every field, and is itself a valid pack.toml."""
+    text = (resource_root() / "README.md").read_text()
+    example = tomllib.loads(re.search(r"```toml\n(.*?)```", text, re.DOTALL).group(1))
+    PackFile.model_validate(example)
+    for section, model in _SECTIONS.items():
+        shown = example if not section else example[section]
+        shown = shown[0] if isinstance(shown, list) else shown
+        assert set(shown) == set(model.model_fields), section
