@@ -15,6 +15,8 @@ IDLE_RATIO = 5.0
 INVERTED = 0.1
 DOUBTFUL = 0.6
 TPE_PASS = 0.8  # CARD's threshold
+PAIRS_PASS = 0.9
+MIN_OUTCOMES = 5  # fewer successes (or failures) may be flukes
 NEAR = 0.05
 
 
@@ -165,20 +167,24 @@ def doubtful(evidence: Evidence) -> str | None:
     fix="Look at what the failed episode is paid for and take that away, or pay more for what only successes reach.",
 )
 def successes_lose(evidence: Evidence) -> str | None:
+    """CARD asks how many successes beat the best failure. Among hundreds of failures one is lucky, so a reward also
+    passes when nearly all pairs are in the right order."""
     sample = recorded(evidence)
     success = sample.per_episode(sample.success)
     pay = sample.per_episode(evidence.values.effective)  # per step: success shortens episodes
     won, lost = pay[success >= 0.5], pay[success < 0.5]
-    if not len(won) or not len(lost):
-        missing = "successful" if not len(won) else "failed"
-        raise Inconclusive(f"there is no recorded {missing} episode to compare with")
+    if min(len(won), len(lost)) < MIN_OUTCOMES:
+        raise Inconclusive(
+            f"{len(won)} successful and {len(lost)} failed episodes are recorded, {MIN_OUTCOMES} of each are needed"
+        )
     rate = float((won > lost.max()).double().mean())
-    if rate >= TPE_PASS:
+    pairs = float((won[:, None] > lost[None, :]).double().mean())
+    if rate >= TPE_PASS or pairs >= PAIRS_PASS:
         return None
     return (
         f"{rate:.0%} of {len(won)} successful episodes are paid more per step than the best of {len(lost)} failed ones "
-        f"(at least {TPE_PASS:.0%} wanted): the worst success gets {float(won.min()):.4g} a step, the best failure "
-        f"{float(lost.max()):.4g}"
+        f"(at least {TPE_PASS:.0%} wanted), and {pairs:.0%} of all pairs are in the right order: the worst success "
+        f"gets {float(won.min()):.4g} a step, the best failure {float(lost.max()):.4g}"
     )
 
 

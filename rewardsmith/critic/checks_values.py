@@ -192,9 +192,19 @@ def is_constant(value: Tensor) -> bool:
 
 def _varies_elsewhere(evidence: Evidence) -> bool:
     """Whether a reward that is constant on recorded transitions changes on synthetic ones or towards a goal."""
-    if not is_constant(torch.cat([evidence.values.effective, evidence.invented_values.effective])):
-        return True
-    return evidence.goals is not None and evidence.goal_win_rate != 0.5
+    return not is_constant(torch.cat([values.effective for values in (evidence.values, *_elsewhere(evidence))]))
+
+
+def _elsewhere(evidence: Evidence) -> list[Values]:
+    """The reward where recorded episodes need not have been: on synthetic transitions and on arrival at goal states."""
+    arrivals = [] if evidence.goals is None else list(evidence.arrivals.values())
+    return [evidence.invented_values, *arrivals]
+
+
+def _zero(evidence: Evidence) -> tuple[list[str], list[str]]:
+    """Components that are zero in every transition, and those of them that are zero elsewhere too."""
+    silent = [name for name, value in evidence.values.components.items() if not value.any()]
+    return silent, [n for n in silent if not any(v.components[n].any() for v in _elsewhere(evidence))]
 
 
 @check(
@@ -250,10 +260,25 @@ def silent(evidence: Evidence) -> str | None:
     fix="Check the feature's range and unit, loosen the condition, replace it by a smooth term, or drop it.",
 )
 def dead_component(evidence: Evidence) -> str | None:
-    dead = [name for name, value in evidence.values.components.items() if not value.any()]
+    _, dead = _zero(evidence)
     if not dead:
         return None
-    return f"{quoted(dead)}: zero in all {len(evidence.sample):,} {evidence.kind} transitions"
+    return f"{quoted(dead)}: zero in all {len(evidence.sample):,} {evidence.kind} transitions and everywhere else tried"
+
+
+@check(
+    "signal.sleeping_component",
+    "info",
+    title="A component never fires in recorded episodes",
+    why="It fires elsewhere (at goal states, for example), as a bonus for success does; until then it guides nobody.",
+    fix="Nothing, if other components lead to where it fires.",
+)
+def sleeping_component(evidence: Evidence) -> str | None:
+    silent, dead = _zero(evidence)
+    sleeping = [name for name in silent if name not in dead]
+    if not sleeping or evidence.recorded is None:
+        return None
+    return f"{quoted(sleeping)}: zero in all {len(evidence.sample):,} recorded transitions, but not elsewhere"
 
 
 @check(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -136,33 +136,38 @@ class Evidence:
         return self.sample.spread(PROBE_ROWS)
 
     @cached_property
+    def arrivals(self) -> dict[bool, Values]:
+        """The reward for moving from recorded states to goal states, by whether that ends the episode; needs goals."""
+        return {ends: evaluate_rows(self.program, self._journey(arrive=True, ends=ends)) for ends in (False, True)}
+
+    @cached_property
     def goal_win_rate(self) -> float:
         """Share of pairs (goal state, recorded state) in which arriving at the goal pays more than leaving it.
 
-        A tie counts half. Rewards for being there or for getting nearer are above 0.5 when their sign is right.
-        Raises: ValueError: there are no goal states.
+        A tie counts half. Rewards for being there or for getting nearer are above 0.5 when their sign is right. Whether
+        a goal state ends the episode is not known, so the better of both answers counts. Needs goals.
         """
-        if self.goals is None:
-            raise ValueError("no goal states")
-        away = self.probe
-        count = len(away)
-        at_goal = {}
-        for feature in self.interface.features:
-            states = self.goals[feature.name]
-            at_goal[feature.name] = states[torch.arange(count) % states.shape[0]]
+        leave = evaluate_rows(self.program, self._journey(arrive=False, ends=False)).effective
+
+        def rate(arrive: Tensor) -> float:
+            return float(((arrive > leave).double() + 0.5 * (arrive == leave).double()).mean())
+
+        going_on, ended = self.arrivals[False], self.arrivals[True]
+        # the end takes the potential of the next state away, which says nothing about its direction: keep it
+        return max(rate(going_on.effective), rate(going_on.effective - going_on.total + ended.total))
+
+    def _journey(self, *, arrive: bool, ends: bool) -> Sample:
+        """The probe's rows with one end replaced by goal states."""
+        assert self.goals is not None
+        away, count = self.probe, len(self.probe)
+        goal = {name: states[torch.arange(count) % states.shape[0]] for name, states in self.goals.items()}
         elsewhere = {name: value for name, value in away.next_obs.items() if name != "terminated"}
-        still = {"terminated": torch.zeros(count, dtype=torch.bool)}
-        arrive = evaluate_rows(self.program, _moved(away, elsewhere, at_goal | still)).effective
-        leave = evaluate_rows(self.program, _moved(away, at_goal, elsewhere | still)).effective
-        return float(((arrive > leave).double() + 0.5 * (arrive == leave).double()).mean())
+        start, end = (elsewhere, goal) if arrive else (goal, elsewhere)
+        return replace(away, obs=start, next_obs=end | {"terminated": torch.full((count,), ends)})
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
         return fingerprint(self.program, self.recorded, self.invented)
-
-
-def _moved(sample: Sample, obs: dict[str, Tensor], next_obs: dict[str, Tensor]) -> Sample:
-    return Sample(obs, sample.action, next_obs, sample.truncated, sample.episode, sample.t, sample.success)
 
 
 # --- likeness --------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ CHECKS: tuple[Check, ...] = (
     values.only_shaping,
     values.silent,
     values.dead_component,
+    values.sleeping_component,
     values.constant_component,
     values.drowned,
     values.unused_feature,

@@ -93,6 +93,8 @@ def test_time_limit_jump():
         (lambda o, a, n: n["x"], "right"),
         (lambda o, a, n: n["x"] - o["x"], "right"),
         (lambda o, a, n: (n["x"] > 1.4).float(), "right"),
+        (lambda o, a, n: 100.0 * n["terminated"], "right"),  # arriving may end the episode
+        (lambda o, a, n: n["x"] - 100.0 * n["terminated"], "right"),  # or not
         (lambda o, a, n: -n["x"], "inverted"),
         (lambda o, a, n: o["x"] - n["x"], "inverted"),
         (lambda o, a, n: a[:, 0], "doubtful"),
@@ -119,30 +121,40 @@ def test_direction_with_a_potential():
 # --- ranking
 
 
-def two_kinds(won=4, lost=4):
+def two_kinds(won=5, lost=5):
     """Successes are ten times shorter and far to the right."""
     bank = make_bank([10] * won + [100] * lost, success=[1.0] * won + [0.0] * lost)
     bank.next_obs["x"][bank.episode < won] += 1.0
     return bank
 
 
+def one_step_each(won, lost):
+    bank = make_bank([1] * (len(won) + len(lost)), success=[1.0] * len(won) + [0.0] * len(lost))
+    bank.next_obs["x"][:] = torch.tensor(won + lost)
+    return bank
+
+
 def test_ranking_is_per_step():
     assert checks.successes_lose.run(evidence(lambda o, a, n: n["x"] + 3, two_kinds())) is None
     seen = checks.successes_lose.run(evidence(lambda o, a, n: -n["x"], two_kinds()))
-    assert "0% of 4 successful" in seen and "best of 4 failed" in seen
+    assert "0% of 5 successful" in seen and "best of 5 failed" in seen
 
 
 def test_ranking_by_hand():
-    bank = make_bank([1] * 5, success=[1.0, 1.0, 1.0, 0.0, 0.0])
-    bank.next_obs["x"][:] = torch.tensor([3.0, 2.0, 1.0, 0.0, 2.0])  # 1 of 3 successes is above the best failure
-    assert "33% of 3" in checks.successes_lose.run(evidence(x, bank))
-    bank.next_obs["x"][:] = torch.tensor([3.0, 2.0, 1.0, 0.0, 0.5])
-    assert checks.successes_lose.run(evidence(x, bank)) is None
+    lost = [0.0, 0.0, 2.0, 2.0, 2.0]
+    seen = checks.successes_lose.run(evidence(x, one_step_each([3.0, 3.0, 3.0, 1.0, 1.0], lost)))
+    assert "60% of 5 successful" in seen and "76% of all pairs" in seen
+    assert "worst success gets 1 a step, the best failure 2" in seen
+    assert checks.successes_lose.run(evidence(x, one_step_each([3.0, 3.0, 3.0, 3.0, 1.0], lost))) is None
 
 
-@pytest.mark.parametrize(("won", "lost", "missing"), [(0, 4, "successful"), (4, 0, "failed")])
-def test_ranking_never_passes_for_lack_of_data(won, lost, missing):
-    with pytest.raises(Inconclusive, match=missing):
+def test_one_lucky_failure_among_many_is_no_reason():
+    assert checks.successes_lose.run(evidence(x, one_step_each([1.0] * 5, [0.0] * 40 + [5.0]))) is None
+
+
+@pytest.mark.parametrize(("won", "lost"), [(0, 9), (9, 0), (4, 9), (9, 4)])
+def test_ranking_never_passes_for_lack_of_data(won, lost):
+    with pytest.raises(Inconclusive, match=f"{won} successful and {lost} failed"):
         checks.successes_lose.run(evidence(x, two_kinds(won, lost)))
 
 

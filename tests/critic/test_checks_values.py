@@ -87,6 +87,22 @@ def test_silent_needs_recorded_transitions():
     assert checks.silent.run(evidence(rare, False)) is None
 
 
+def test_sleeping_components_are_not_called_dead():
+    def bonus(obs, action, next_obs):
+        return next_obs["x"], {"bonus": rare(obs, action, next_obs), "x": next_obs["x"]}
+
+    def at_goal(obs, action, next_obs):
+        return next_obs["x"], {"bonus": ((next_obs["v"] == 7).all(1) & next_obs["terminated"]).float()}
+
+    goals = {"x": torch.zeros(1), "v": torch.full((1, 2), 7.0), "room": torch.zeros(1, dtype=torch.int64)}
+    for program, options in ((bonus, {}), (at_goal, {"goals": goals})):
+        assert "'bonus'" in checks.sleeping_component.run(evidence(program, **options))
+        assert checks.dead_component.run(evidence(program, **options)) is None
+    assert checks.dead_component.run(evidence(at_goal))
+    assert checks.sleeping_component.run(evidence(at_goal)) is None
+    assert checks.silent.run(evidence(lambda o, a, n: (n["v"] == 7).all(1).float(), goals=goals))
+
+
 def test_one_row_cannot_show_mixing():
     with pytest.raises(Inconclusive):
         checks.mixed.run(evidence(x, make_bank([1])))
