@@ -57,7 +57,7 @@ def member(
     noise = random.Random(ascii(candidate) + str(seed))
     curve = []
     for i in range(1, points + 1):
-        rise = top / (1 + math.exp(-(i - 5 + seed * 0.6) * 0.9))
+        rise = top / (1 + math.exp(-(i - 5 + seed % 5 * 0.4) * 0.9))
         success = min(1.0, max(0.0, rise + noise.uniform(-0.06, 0.06))) if top > 0.02 else 0.0
         curve.append(
             CurvePoint(
@@ -240,6 +240,7 @@ def realistic(films: bool = False) -> ReportData:
         ),
         candidates=candidates,
         best="r2-0",
+        final_members=tuple(member("r2-0", 1000 + s, 0.93) for s in range(5)),
         references={"sparse": tuple(member("sparse", s, 0.03) for s in range(2))},
         feedbacks=(
             RoundFeedback(

@@ -126,6 +126,15 @@ def test_the_realistic_report_shows_everything():
     assert {"video", "img", "svg"} <= {tag for tag, _ in page.tags}
 
 
+def test_references_are_drawn_in_the_search_when_nothing_was_retrained():
+    fresh = checked(realistic())
+    assert "Learning on fresh seeds" in fresh.words
+    only_search = realistic().model_copy(update={"final_members": ()})
+    page = checked(only_search)
+    assert "Learning on fresh seeds" not in page.words
+    assert page.words.count("sparse reference:") == fresh.words.count("sparse reference:") == 2
+
+
 def test_the_policy_allows_the_one_style_and_nothing_else():
     html = render_report(realistic())
     style = re.search("<style>(.*?)</style>", html, re.DOTALL)

@@ -104,6 +104,7 @@ class ReportView(NamedTuple):
     diff_id: str
     films: list[Film]
     overview: list[tuple[str, Markup]]
+    fresh: list[tuple[str, Markup]]
     has_references: list[str]
     spark_measure: str
     rounds: list[RoundView]
@@ -129,6 +130,7 @@ def report_view(data: ReportData) -> ReportView:
         diff_id=base.id if base else "",
         films=[_film(m) for m in data.media],
         overview=_overview(data),
+        fresh=_fresh(data),
         has_references=[name for name, members in data.references.items() if any(m.curve for m in members)],
         spark_measure=spark.measure,
         rounds=[
@@ -213,21 +215,32 @@ def _curves(c: ReportCandidate, style: str) -> list[tuple[str, Markup]]:
 
 
 def _overview(data: ReportData) -> list[tuple[str, Markup]]:
-    """All candidates and references in one chart for success and one for fitness; the winner is drawn last."""
+    """All candidates in one chart for success and one for fitness; the winner is drawn last."""
+    last = sorted(data.candidates, key=lambda c: c.id == data.best)
+    lines = [(c.id, c.members, "best" if c.id == data.best else "other") for c in last]
+    return _both(lines if data.final_members else [*_references(data), *lines])
+
+
+def _fresh(data: ReportData) -> list[tuple[str, Markup]]:
+    """The winner and the references on the fresh seeds; nothing when the winner was not retrained."""
+    return _both([*_references(data), ("designed", data.final_members, "best")]) if data.final_members else []
+
+
+def _references(data: ReportData) -> list[tuple[str, Sequence[MemberResult], str]]:
+    return [
+        (f"{name} reference", members, "human" if name == "human" else "ref")
+        for name, members in data.references.items()
+    ]
+
+
+def _both(curves: Sequence[tuple[str, Sequence[MemberResult], str]]) -> list[tuple[str, Markup]]:
+    """(label, seeds, style) as a chart of success and one of fitness, as far as they were measured."""
     charts = []
     for name, value, as_percent in (("Success", success, True), ("Fitness", fitness, False)):
-        lines = [
-            Line(c.id, bands(c.members, value), "best" if c.id == data.best else "other", c.id == data.best)
-            for c in sorted(data.candidates, key=lambda c: c.id == data.best)
-        ]
-        references = [
-            Line(f"{reference} reference", bands(members, value), "human" if reference == "human" else "ref")
-            for reference, members in data.references.items()
-        ]
-        if any(line.bands for line in (*lines, *references)):
+        lines = [Line(label, bands(members, value), style, style != "other") for label, members, style in curves]
+        if any(line.bands for line in lines):
             y_range = (0.0, 1.0) if as_percent else None
-            drawing = line_chart([*references, *lines], title=name, y_range=y_range, as_percent=as_percent)
-            charts.append((name, drawing))
+            charts.append((name, line_chart(lines, title=name, y_range=y_range, as_percent=as_percent)))
     return charts
 
 
