@@ -33,10 +33,10 @@ def failed_ends(sample: Sample) -> Tensor:
     if int(ends.sum()) >= MIN_ENDS:
         return ends
     if not sample.terminated.any():
-        raise Inconclusive("no recorded episode ended by itself")
+        raise Inconclusive("no episode looked at ended by itself")
     if sample.success.isnan().all():
-        raise Inconclusive("it is not known which recorded episodes succeeded")
-    raise Inconclusive(f"only {int(ends.sum())} recorded episodes ended in failure")
+        raise Inconclusive("it is not known which episodes succeeded")
+    raise Inconclusive(f"only {int(ends.sum())} episodes looked at ended in failure")
 
 
 # --- episodes --------------------------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def time_limit_jump(evidence: Evidence) -> str | None:
     change = (pay[1:] - pay[:-1])[inside]
     at_limit = sample.truncated[1:][inside]
     if int(at_limit.sum()) < MIN_ENDS or int((~at_limit).sum()) < MIN_ENDS:
-        raise Inconclusive("too few recorded episodes reached the time limit")
+        raise Inconclusive("too few of the episodes looked at reached the time limit")
     jump, usual = float(change[at_limit].mean()), float(change[~at_limit].square().mean().sqrt())
     if abs(jump) <= TIME_LIMIT_JUMP * usual + 1e-9:
         return None
@@ -92,7 +92,7 @@ def time_limit_jump(evidence: Evidence) -> str | None:
 def idling_pays(evidence: Evidence) -> str | None:
     sample, pay = recorded(evidence), evidence.values.effective
     if int(sample.terminated.sum()) < MIN_ENDS:
-        raise Inconclusive("too few recorded episodes ended by themselves")
+        raise Inconclusive("too few of the episodes looked at ended by themselves")
     low, high = (float(v) for v in pay.quantile(torch.tensor([0.05, 0.95])))
     if low <= 0 or low <= IDLE_RATIO * (high - low) or low == high:
         return None

@@ -71,6 +71,27 @@ def test_without_an_environment_synthetic_transitions_do(check):
     assert check.run(evidence(near, False)) is None
 
 
+WEIGHTS = torch.linspace(-1, 1, 10).reshape(2, 5)
+INNOCENT = [
+    lambda o, a, n: torch.tanh(n["v"] @ WEIGHTS).sum(1),
+    lambda o, a, n: torch.softmax(10 * n["v"], dim=1)[:, 0],
+    lambda o, a, n: torch.exp(-((n["x"] - 0.3) ** 2) / 0.01) + torch.sin(40 * n["x"]),
+    lambda o, a, n: torch.where(n["x"] > 0.1, n["v"].norm(dim=1), -(a**2).sum(1)),
+    lambda o, a, n: torch.linspace(0, 1, 4)[n["room"]] * n["v"].std(dim=1),
+    lambda o, a, n: 1e-6 * n["x"] + 1e6,
+    lambda o, a, n: torch.logsumexp(n["v"], 1) + torch.atan2(n["v"][:, 0], n["v"][:, 1]),
+    lambda o, a, n: (n["v"].sort(dim=1).values * torch.tensor([1.0, -3.0])).sum(1),
+]
+
+
+@pytest.mark.parametrize("number", range(len(INNOCENT)))
+@pytest.mark.parametrize("lengths", [[40] * 12, [3], [7, 10]])
+def test_row_by_row_rewards_are_never_called_mixed(number, lengths):
+    seen = evidence(INNOCENT[number], make_bank(lengths))
+    assert checks.mixed.run(seen) is None
+    assert checks.batch_size.run(seen) is None
+
+
 def test_messages_say_which_transitions():
     assert "synthetic" in checks.nonfinite.run(evidence(lambda o, a, n: n["x"].sqrt(), False))
     assert "recorded" in checks.nonfinite.run(evidence(lambda o, a, n: n["x"].sqrt()))
