@@ -1,0 +1,186 @@
+"""Whole runs, small: a real environment, a real HTTP model server, real jails and real training."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import rewardsmith
+from rewardsmith.config import ModelConfig
+from rewardsmith.errors import BudgetSpent, EnvironmentFault, ModelServerError, NothingAcceptable, UsageError
+from rewardsmith.loop.events import PointMeasured, Said
+from rewardsmith.loop.goal import GoalAnswer
+from rewardsmith.loop.summary import load_run
+from rewardsmith.types import CandidateState
+from tests.helpers.model_server import Fault, ModelServer
+from tests.loop.runs import FORBIDDEN, GOAL, HEIGHT, SPEED, asking, reply, tiny_config
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "test-key")
+
+
+def by_sample(*replies: str):
+    """A script that answers by content, whatever the order in which concurrent requests arrive."""
+    answers = list(replies)
+    return [lambda request: answers.pop(0)] * len(answers)
+
+
+def test_a_model_designs_and_resume_asks_nothing_again(tmp_path) -> None:
+    events = []
+    with ModelServer([SPEED, HEIGHT]) as server:
+        run = rewardsmith.design_reward(asking(server.url), runs=tmp_path, observe=events.append)
+        asked = len(server.requests)
+        again = rewardsmith.resume_run(run.root)
+        assert len(server.requests) == asked == 2
+    assert {c.state for c in run.candidates} == {CandidateState.ACCEPTED, CandidateState.OUTSCORED}
+    assert again.candidates == run.candidates
+    assert again.best == run.best
+    assert run.best_path.read_text().startswith("def compute_reward")
+    assert (run.root / "report.html").read_text().count("<script") == 0
+    assert any(isinstance(e, PointMeasured) for e in events)
+    assert run.spent.calls == 2
+    assert run.spent.tokens == 36
+    assert run.spent.env_steps > 2 * 1024
+
+
+def test_the_cassette_of_a_run_replays_it_without_a_server(tmp_path) -> None:
+    with ModelServer([SPEED, HEIGHT]) as server:
+        first = rewardsmith.design_reward(asking(server.url), runs=tmp_path)
+    model = ModelConfig(llm=f"replay:{first.root / 'cassette.jsonl'}", strict_replay=True)
+    second = rewardsmith.design_reward(tiny_config(model=model), runs=tmp_path)
+    assert [c.proposal for c in second.candidates] == [c.proposal for c in first.candidates]
+    assert [c.score for c in second.candidates] == [c.score for c in first.candidates]
+    assert "recorded" in (second.root / "report.html").read_text()
+
+
+def test_a_refused_reward_goes_back_with_its_findings_and_is_repaired(tmp_path) -> None:
+    with ModelServer([FORBIDDEN, SPEED]) as server:
+        run = rewardsmith.design_reward(asking(server.url, candidates=1), runs=tmp_path)
+        told = server.requests[1]["messages"][-1]["content"]
+    assert [(c.id, c.state) for c in run.candidates] == [
+        ("r1s0", CandidateState.REFUSED),
+        ("r1s0f1", CandidateState.ACCEPTED),
+    ]
+    assert "__import__" in told
+
+
+def test_the_second_round_sees_the_best_so_far_and_never_the_metrics_code(tmp_path) -> None:
+    with ModelServer([SPEED, HEIGHT, reply('next_obs["position"]', "far")]) as server:
+        run = rewardsmith.design_reward(asking(server.url, rounds=2, seeds=2), runs=tmp_path)
+        prompts = json.dumps([r["messages"] for r in server.requests])
+        last = server.requests[2]["messages"]
+    best_of_first = max((c for c in run.candidates if c.proposal.round == 1), key=lambda c: c.score)
+    assert best_of_first.proposal.code in last[-2]["content"]
+    assert "def episode(sums" not in prompts
+    assert "metric.py" not in prompts
+
+
+def test_words_without_a_metric_get_a_goal_that_a_person_accepts(tmp_path) -> None:
+    seen = []
+
+    def accept(proposal):
+        seen.append(proposal)
+        return GoalAnswer(accepted=True)
+
+    with ModelServer([GOAL, SPEED, HEIGHT]) as server:
+        config = asking(server.url, words="get to 0.2 m, no further")
+        run = rewardsmith.design_reward(config, runs=tmp_path, approve_goal=accept)
+        reward_prompts = json.dumps([r["messages"] for r in server.requests[1:]])
+    assert run.task.goal.kind == "model"
+    assert (run.root / "goal.py").read_text() == run.task.goal.code
+    assert seen[0].best[0].progress >= seen[0].worst[0].progress
+    assert 'high["position"]' not in reward_prompts, "the goal's code must not reach the reward designer"
+    assert run.best is not None
+
+
+def test_a_goal_that_is_turned_down_trains_nothing(tmp_path) -> None:
+    with ModelServer([GOAL]) as server, pytest.raises(UsageError, match="turned down"):
+        rewardsmith.design_reward(
+            asking(server.url, words="something else"), runs=tmp_path, approve_goal=lambda p: GoalAnswer(accepted=False)
+        )
+    assert load_run("latest", runs=tmp_path).candidates == ()
+
+
+def test_ones_own_reward_is_the_first_candidate(tmp_path) -> None:
+    code = HEIGHT.split("```python\n")[1].split("```")[0]
+    with ModelServer([SPEED]) as server:
+        run = rewardsmith.design_reward(asking(server.url, from_reward=code), runs=tmp_path)
+    assert run.candidates[0].proposal.origin == "file"
+    assert run.candidates[0].proposal.code == code
+
+
+@pytest.mark.parametrize("broken", ["no code at all", "", "```python\ndef f(:\n```"])
+def test_a_model_that_never_writes_a_reward_ends_in_nothing_acceptable(tmp_path, broken) -> None:
+    script = [broken or Fault("empty_content")]
+    with ModelServer(script) as server, pytest.raises(NothingAcceptable, match="report"):
+        rewardsmith.design_reward(asking(server.url, candidates=1, repairs=1), runs=tmp_path)
+    run = load_run("latest", runs=tmp_path)
+    assert run.candidates[-1].state in (CandidateState.MODEL_FAILED, CandidateState.REFUSED)
+    assert (run.root / "report.html").exists()
+
+
+def test_a_dead_server_loses_nothing_and_the_run_goes_on_when_it_is_back(tmp_path) -> None:
+    with ModelServer([SPEED, Fault("unauthorized")]) as server:
+        config = asking(server.url)
+        with pytest.raises(ModelServerError):
+            rewardsmith.design_reward(config, runs=tmp_path)
+        run = load_run("latest", runs=tmp_path)
+        assert run.spent.calls == 1
+        server.script = [HEIGHT]
+        asked = len(server.requests)
+        finished = rewardsmith.resume_run(run.root)
+        assert len(server.requests) == asked + 1, "the reply that had been recorded must not be asked for again"
+    assert finished.finished
+    assert finished.best is not None
+
+
+def test_a_spent_budget_stops_before_training_and_resumes_with_a_larger_one(tmp_path) -> None:
+    with pytest.raises(BudgetSpent, match="env_steps"):
+        rewardsmith.design_reward(tiny_config(budget={"env_steps": 21_000}), runs=tmp_path)
+    run = load_run("latest", runs=tmp_path)
+    assert not run.finished
+    assert (run.root / "report.html").exists()
+    resumed = rewardsmith.resume_run(run.root, budget={"env_steps": 1_000_000})
+    assert resumed.finished
+
+
+def test_training_given_rewards_and_comparing_them(tmp_path) -> None:
+    code = SPEED.split("```python\n")[1].split("```")[0]
+    comparison = rewardsmith.compare_rewards(
+        "mountain_car_continuous",
+        {"speed": code, "sparse": "sparse"},
+        seeds=2,
+        runs=tmp_path,
+        training=tiny_config().training,
+        workers=1,
+        videos=False,
+    )
+    assert [row.name for row in comparison.rows] == ["speed", "sparse"]
+    assert all(len(row.success) == 2 for row in comparison.rows)
+    assert comparison.answers == {("speed", "sparse"): "cannot tell yet"}, "two seeds cannot tell"
+
+
+def test_an_environment_that_does_not_exist_asks_no_model(tmp_path) -> None:
+    with ModelServer([SPEED]) as server:
+        with pytest.raises(EnvironmentFault, match="hoper"):
+            rewardsmith.design_reward(asking(server.url, env={"name": "hoper"}), runs=tmp_path)
+        assert server.requests == []
+
+
+def test_a_run_says_what_it_leaves_out(tmp_path, monkeypatch) -> None:
+    from rewardsmith.errors import RewardsmithError
+    from rewardsmith.loop import driver
+
+    def broken(*args: object) -> None:
+        raise RewardsmithError("no screen")
+
+    monkeypatch.setattr(driver, "film", broken)
+    events = []
+    run = rewardsmith.design_reward(tiny_config(videos=True), runs=tmp_path, observe=events.append)
+    assert run.finished
+    assert any(isinstance(e, Said) and "no screen" in e.text for e in events)
