@@ -14,7 +14,6 @@ from safetensors.numpy import load, save
 
 from rewardsmith.store.atomic import write_bytes
 
-
 _KEY = "rewardsmith"
 
 
