@@ -302,6 +302,21 @@ def test_balance_scales_the_drowning_component_down():
     assert [t.weight for t in balanced] == [0.5, pytest.approx(5.0), 1.0]
 
 
+def test_costs_alone_never_make_an_early_end_attractive():
+    def only_costs(term: Term) -> bool:
+        signal = term.signal
+        return term.verb == "effort" or (signal is not None and signal.never_negative and term.verb in ("less", "low"))
+
+    costs = (Term("low", Signal("size", "position")), Term("less", Signal("square", "position")))
+    found = set()
+    for seed in range(60):
+        for ended in (0.5, 0.0):
+            breeder, rng = Breeder(INTERFACE, Evidence(ended=ended)), np.random.default_rng(seed)
+            child, _, _ = breeder.vary([Parent("a", costs, {})], rng)
+            found.add((ended, all(map(only_costs, child))))
+    assert found == {(0.5, False), (0.0, False), (0.0, True)}
+
+
 def test_a_tiny_interface_is_enough():
     tiny = RewardInterface(features=(FeatureSpec(name="x"),), action=ActionSpec(kind="discrete", n=2))
     context = DesignContext(EnvironmentCard("tiny", "", tiny), CONTEXT.task)

@@ -133,7 +133,13 @@ class Breeder:
 
     def _finished(self, genome: Genome, rng: np.random.Generator) -> Genome:
         """Sometimes with a small price on effort."""
-        return _unique((*genome, EFFORT) if rng.random() < 0.5 else genome)
+        return self._worth_living((*genome, EFFORT) if rng.random() < 0.5 else genome)
+
+    def _worth_living(self, genome: Genome) -> Genome:
+        """Where episodes end early and every term only costs, ending at once would pay best: a bonus prevents that."""
+        if self.evidence.ended > 0 and all(_only_costs(t) for t in genome):
+            genome = (*genome[: MOST_TERMS - 1], replace(ALIVE, weight=float(len(genome))))
+        return _unique(genome)
 
     def _gate(self, term: Term, posture: Term) -> Term:
         return replace(term, gate=posture.signal, gate_scale=2 * posture.scale, gate_target=posture.target)
@@ -159,7 +165,7 @@ class Breeder:
             moves += [crossed, crossed]
         what, move = moves[rng.integers(len(moves))]
         ids = (parent.id, other.id) if what == "crossed" else (parent.id,)
-        return self._with_signal(_unique(move()), parent), what, ids
+        return self._worth_living(self._with_signal(_unique(move()), parent)), what, ids
 
     def _with_signal(self, genome: Genome, parent: Parent) -> Genome:
         """`genome`, never made of bonuses and prices alone."""
@@ -245,6 +251,13 @@ def _about(term: Term) -> object:
     if term.signal is None:
         return term.verb
     return (term.signal.feature, term.signal.index, term.signal.other)
+
+
+def _only_costs(term: Term) -> bool:
+    """Whether the term is never positive, whatever happens."""
+    if term.signal is None:
+        return term.verb == "effort"
+    return term.verb in ("less", "low") and term.signal.never_negative and term.target <= 0
 
 
 def _unique(genome: Genome) -> Genome:
