@@ -64,7 +64,7 @@ class _Extraction:
     def run(self, output_names: Sequence[str]) -> FunctionGraph:
         nodes = list(self._module.graph.nodes)
         _refuse_changed_inputs(nodes)
-        outputs = next(node for node in nodes if node.op == "output").args[0]
+        outputs = _arguments(next(node for node in nodes if node.op == "output"))[0]
         needed = _needed(outputs)
         placeholders = iter(self._inputs)
         for node in nodes:
@@ -85,7 +85,8 @@ class _Extraction:
         self._number[node] = number
 
     def _convert(self, node: fx.Node) -> None:
-        target, args = node.target, node.args
+        target: Any = node.target
+        args = _arguments(node)
         if target in _SAME_VALUE or _changes_nothing(node):
             source = args[0]
             if target is aten.detach.default and (names := self._parameters_behind(source)):
@@ -106,7 +107,8 @@ class _Extraction:
             self._convert_operation(node, target)
 
     def _convert_operation(self, node: fx.Node, target: torch._ops.OpOverload) -> None:
-        args, kwargs = node.args, node.kwargs
+        args: Any = _arguments(node)
+        kwargs: dict[str, Any] = dict(node.kwargs)
         if target is aten._local_scalar_dense.default:
             if names := self._parameters_behind(args[0]):
                 raise ParameterNeeded(names)
@@ -186,6 +188,11 @@ class _Extraction:
         )
 
 
+def _arguments(node: fx.Node) -> tuple[Any, ...]:
+    """fx types arguments so widely that nothing can be done with them."""
+    return node.args
+
+
 def _needed(outputs: Iterable[fx.Node]) -> set[fx.Node]:
     needed: set[fx.Node] = set()
     frontier = list(outputs)
@@ -202,7 +209,10 @@ def _refuse_changed_inputs(nodes: Iterable[fx.Node]) -> None:
     for node in nodes:
         target = node.target
         if node.op == "call_function" and isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable:
-            raise Unsupported("trace.mutation", f"an input is changed in place ({target})")
+            changed = _arguments(node)[0]
+            if isinstance(changed, fx.Node) and changed.op == "placeholder":
+                raise Unsupported("trace.mutation", f"an input is changed in place ({target})")
+            raise Unsupported("trace.operation", f"the operation {target} is not supported")
 
 
 def _constant(tensor: Tensor) -> Constant:
@@ -213,16 +223,16 @@ def _constant(tensor: Tensor) -> Constant:
 
 def _changes_nothing(node: fx.Node) -> bool:
     if node.target is aten.slice.Tensor:
-        start, end, step = [*node.args[2:], *(None, None, None)[len(node.args) - 2 :]]
+        start, end, step = [*_arguments(node)[2:], *(None, None, None)[len(node.args) - 2 :]]
         return start in (None, 0) and end in (None, _WHOLE) and step in (None, 1)
     if node.target is aten._to_copy.default:
-        return node.args[0].meta["val"].dtype == node.meta["val"].dtype
+        return _arguments(node)[0].meta["val"].dtype == node.meta["val"].dtype
     return False
 
 
 def _single_mask(node: fx.Node) -> fx.Node | None:
     """The mask of `x[mask] = value` where it has the shape of x and the value is a single number."""
-    x, indices, value, *accumulate = node.args
+    x, indices, value, *accumulate = _arguments(node)
     if len(indices) != 1 or any(accumulate) or value.meta["val"].dim() != 0:
         return None
     mask = indices[0]

@@ -76,7 +76,7 @@ FINDINGS: dict[str, Explanation] = {
         "the code depends on the number of rows",
         _ROWS + " Their number differs from call to call, so it may not be read as a number.",
         "Use x.shape[0] only as a size (torch.zeros(x.shape[0])); never in arithmetic, `if` or a loop. Give functions "
-        "such as cross or squeeze an explicit dim=-1.",
+        "such as cross an explicit dim=-1.",
     ),
     "trace.feature": Explanation(
         "there is no such feature",
@@ -95,7 +95,7 @@ FINDINGS: dict[str, Explanation] = {
     ),
     "trace.memory": Explanation(
         "memory has the wrong form",
-        "Memory keeps its names, shapes and dtypes, starts alike for every episode, and holds at most 16 numbers a row.",
+        "Memory keeps its names, shapes and dtypes, starts alike in every episode, and holds at most 16 numbers a row.",
         'Return the same keys and shapes that initial_memory(n) gives, for example {"stage": torch.zeros(n)}.',
     ),
     "trace.operation": Explanation(
@@ -121,8 +121,8 @@ FINDINGS: dict[str, Explanation] = {
     ),
     "trace.structural": Explanation(
         "a parameter is fixed",
-        "The parameter is used where a plain number is needed (an `if`, float(), math functions), so it becomes part of "
-        "the graph and cannot be tuned without tracing again.",
+        "The parameter is used where a plain number is needed (an `if`, float(), math functions), so it becomes part "
+        "of the graph and cannot be tuned without tracing again.",
         "Use torch functions (torch.exp, torch.where, torch.maximum) on it if it should be tunable.",
     ),
     # --- the loader: the graph as data ---
@@ -163,8 +163,8 @@ FINDINGS: dict[str, Explanation] = {
     "graph.batch_coupling": Explanation(
         "rows are mixed",
         _ROWS,
-        "Reduce over feature dimensions (dim=-1), never over the first one: no x.mean() or x.max() of a whole batch, no "
-        "x[0].",
+        "Reduce over feature dimensions (dim=-1), never over the first one: no x.mean() or x.max() of a whole batch, "
+        "no x[0].",
     ),
     "graph.cost": Explanation(
         "the reward would cost too much",

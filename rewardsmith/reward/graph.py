@@ -160,7 +160,7 @@ def parse_graph(data: bytes | str | Mapping[str, Any], interface: RewardInterfac
         _refuse("graph.outputs", "the total or a memory entry is missing")
     if not all(name.startswith("component.") for name in components):
         _refuse("graph.outputs", "an output is neither the total, a component nor a memory entry")
-    rows: dict[str, tuple[tuple[int, ...], str]] = {name: ((), "float32") for name in {"total", *components}}
+    rows: dict[str, tuple[tuple[int, ...], str]] = dict.fromkeys({"total", *components}, ((), "float32"))
     rows |= {f"memory.{spec.name}": (spec.shape, spec.dtype) for spec in graph.memory}
     _check_cost(graph.reward, rows)
     if graph.potential is not None:
@@ -186,7 +186,7 @@ def parse_goal(data: bytes | str | Mapping[str, Any], interface: RewardInterface
         _refuse("graph.outputs", "a goal needs at least one quantity per step")
     for name in names:
         _check_name(name)
-    _check_cost(graph.step, {name: ((), "float32") for name in names})
+    _check_cost(graph.step, dict.fromkeys(names, ((), "float32")))
     episode = {(source, name): Input(source=source, name=name) for source in _EPISODE_SOURCES[:4] for name in names}
     episode["length", ""] = Input(source="length", name="")
     _check_function(graph.episode, episode)

@@ -220,6 +220,25 @@ def _embedding(weight: Tensor, indices: Tensor, *_: object, **__: object) -> Ten
     return torch.ops.aten.embedding.default(weight, indices.clamp(0, weight.shape[0] - 1))
 
 
+# An operation with very many outputs would take longer to look at than to refuse.
+_MAX_PARTS = 512
+
+
+def _few(parts: int) -> None:
+    if parts > _MAX_PARTS:
+        raise ValueError(f"a tensor is taken apart into {parts:,} pieces, {_MAX_PARTS} are allowed")
+
+
+def _unbind(x: Tensor, dim: int = 0) -> Sequence[Tensor]:
+    _few(x.shape[dim])
+    return torch.ops.aten.unbind.int(x, dim)
+
+
+def _split(x: Tensor, size: int, dim: int = 0) -> Sequence[Tensor]:
+    _few(x.shape[dim] // max(size, 1))
+    return torch.ops.aten.split.Tensor(x, size, dim)
+
+
 _SUBSTITUTES: dict[str, Callable[..., Any]] = {
     "aten.index.Tensor": _index,
     "aten.index_select.default": _index_select,
@@ -227,6 +246,8 @@ _SUBSTITUTES: dict[str, Callable[..., Any]] = {
     "aten.scatter.value": _scatter_value,
     "aten.scatter.src": _scatter_src,
     "aten.embedding.default": _embedding,
+    "aten.unbind.int": _unbind,
+    "aten.split.Tensor": _split,
     # The tracer saw contiguous inputs and chose `view`; a rollout buffer may hand in others.
     "aten.view.default": torch.ops.aten.reshape.default,
     "aten._unsafe_view.default": torch.ops.aten.reshape.default,

@@ -1,7 +1,7 @@
 """What candidate code sees: `torch`, `F`, `math`, the toolkit and builtins, cut down to the vocabulary's words.
 
-A few functions are replaced by ones that accept parameters (0-dim float64 tensors while tracing) where torch wants plain
-numbers, so that these parameters stay tunable. With plain numbers they do exactly what torch does.
+A few functions are replaced by ones that accept parameters (0-dim float64 tensors while tracing) where torch wants
+plain numbers, so that these parameters stay tunable. With plain numbers they do exactly what torch does.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def candidate_globals() -> dict[str, Any]:
     arithmetic = {name: getattr(math, name) for name in words.MATH_FUNCTIONS | words.MATH_CONSTANTS}
     return {
         "__builtins__": {name: getattr(builtins, name) for name in words.BUILTINS} | {"len": _length},
-        "__torch": SimpleNamespace(**library | _NUMBER_TOLERANT),
+        "__torch": SimpleNamespace(**library | _REPLACED),
         "__linalg": SimpleNamespace(**{name: getattr(torch.linalg, name) for name in words.LINALG_FUNCTIONS}),
-        "__functional": SimpleNamespace(**functional),
+        "__functional": SimpleNamespace(**functional | {"cosine_similarity": _cosine_similarity}),
         "__math": SimpleNamespace(**arithmetic),
         "__toolkit": SimpleNamespace(**{name: getattr(toolkit, name) for name in words.TOOLKIT}),
     }
@@ -65,6 +65,13 @@ def _where(condition: Tensor, *choices: Any, input: Any = None, other: Any = Non
     return torch.where(condition, a, b)
 
 
+def _cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """torch's own changes an intermediate value in place where functionalization cannot see it."""
+    x1, x2 = torch.broadcast_tensors(x1, x2)
+    lengths = (torch.linalg.vector_norm(x, dim=dim, keepdim=True).clamp_min(eps) for x in (x1, x2))
+    return (x1 / next(lengths) * (x2 / next(lengths))).sum(dim=dim)
+
+
 def _full(size: Any, fill_value: Any, *, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
     if isinstance(fill_value, Tensor):
         return fill_value.to(dtype or torch.float32).expand(size)
@@ -99,7 +106,8 @@ def _holds_tensor(data: Any) -> bool:
     return isinstance(data, Tensor) or (isinstance(data, (list, tuple)) and any(_holds_tensor(item) for item in data))
 
 
-_NUMBER_TOLERANT = {
+_REPLACED = {
+    "cosine_similarity": _cosine_similarity,
     "clamp": _clamp,
     "clip": _clamp,
     "clamp_min": _clamp_min,

@@ -38,8 +38,8 @@ cumsum cumprod cummax cummin logcumsumexp sort sort.stable topk _softmax _log_so
 
 _VIEWS = """
 view _unsafe_view reshape expand permute transpose.int t squeeze.dim squeeze.dims unsqueeze select.int slice.Tensor
-unbind.int split.Tensor split_with_sizes diagonal unfold flip roll repeat cat stack constant_pad_nd tril triu
-select_scatter slice_scatter fill.Scalar fill.Tensor _to_copy
+diagonal_copy expand_copy unbind.int split.Tensor split_with_sizes diagonal unfold flip roll repeat cat stack
+constant_pad_nd tril triu select_scatter slice_scatter fill.Scalar fill.Tensor _to_copy
 """
 
 _LOOKUPS = "index.Tensor index_select gather scatter.value scatter.src embedding"
@@ -59,28 +59,20 @@ DTYPES: dict[str, torch.dtype] = {
     name: getattr(torch, name) for name in ("float32", "float64", "int64", "int32", "bool", "uint8")
 }
 
-# Ops along a dimension: along the batch they would mix rows. Name of the argument that says which dimension.
-ALONG: dict[str, str] = {
-    f"aten.{name}": "dim"
-    for name in (
-        "cumsum.default cumprod.default cummax.default cummin.default logcumsumexp.default sort.default topk.default "
-        "sort.stable _softmax.default _log_softmax.default cat.default"
-    ).split()
-} | {"aten.flip.default": "dims", "aten.roll.default": "dims"}
+# Ops along a dimension: along the batch they would mix rows.
+_ALONG_DIM = """
+cumsum cumprod cummax cummin logcumsumexp sort topk sort.stable _softmax _log_softmax cat
+"""
+_ALONG_DIMS = "flip roll"
 
 # Their result takes only shape and dtype from the first argument, never values.
-SHAPE_ONLY = frozenset(
-    f"aten.{name}.default" for name in ("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full")
-)
+_SHAPE_ONLY = "zeros_like ones_like full_like new_zeros new_ones new_full"
 
 # The only ops that may take a size that depends on the batch, so that no value can.
-SIZE_TAKING = frozenset(
-    f"aten.{name}"
-    for name in (
-        "view.default _unsafe_view.default reshape.default expand.default zeros.default ones.default full.default "
-        "arange.default arange.start arange.start_step new_zeros.default new_ones.default new_full.default slice.Tensor"
-    ).split()
-)
+_SIZE_TAKING = """
+view _unsafe_view reshape expand zeros ones full arange arange.start arange.start_step new_zeros new_ones new_full
+slice.Tensor
+"""
 
 # How a tensor lies in memory changes no value; the tracer drops these and the loader does not know them.
 IGNORED_ARGUMENTS = frozenset({"layout", "pin_memory", "memory_format", "non_blocking"})
@@ -94,6 +86,12 @@ def _full_names(*groups: str) -> list[str]:
 
 
 ALLOWED: frozenset[str] = frozenset(_full_names(_POINTWISE, _REDUCTIONS, _VIEWS, _LOOKUPS, _PRODUCTS, _MAKERS))
+ALONG: dict[str, str] = {
+    **dict.fromkeys(_full_names(_ALONG_DIM), "dim"),
+    **dict.fromkeys(_full_names(_ALONG_DIMS), "dims"),
+}  # name of the argument that says which dimension
+SHAPE_ONLY: frozenset[str] = frozenset(_full_names(_SHAPE_ONLY))
+SIZE_TAKING: frozenset[str] = frozenset(_full_names(_SIZE_TAKING))
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Runs checked reward and goal graphs on real tensors: CPU or GPU, differentiable, without any code of the candidate."""
+"""Runs checked reward and goal graphs on real tensors: on CPU or GPU, differentiable, without the candidate's code."""
 
 from __future__ import annotations
 

@@ -8,8 +8,10 @@ values that only data reveals; the critic tests that on recorded transitions.)
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 import torch
@@ -22,6 +24,7 @@ from rewardsmith.reward.graph import FunctionGraph, Node, node_references
 from rewardsmith.reward.interpreter import Compiled
 
 BATCH_SIZES = (1, 2, 3, 1009, 2**20)
+_SMALL = 3  # how many of them are looked at first
 MAX_ROW_ELEMENTS = 4096  # of one value, per row
 MAX_FIXED_ELEMENTS = 65_536  # of one value that does not grow with the batch
 MAX_ROW_COST = 200_000  # elements per row, summed over all values
@@ -54,7 +57,21 @@ def check_shapes(function: FunctionGraph, outputs: Mapping[str, tuple[tuple[int,
     Raises:
         RewardRefused: `graph.arguments`, `graph.cost`, `graph.batch_size`, `graph.batch_coupling`, `graph.outputs`.
     """
-    runs = [_run_fake(function, n) for n in BATCH_SIZES]
+    runs = [_run_fake(function, n) for n in BATCH_SIZES[:_SMALL]]
+    _checked_extents(function, runs)  # before larger sizes make a bad graph expensive to look at
+    runs += [_run_fake(function, n) for n in BATCH_SIZES[_SMALL:]]
+    extents = _checked_extents(function, runs)
+    for name, (shape, dtype) in outputs.items():
+        value = function.outputs[name]
+        if extents[value] != Extent((None, *shape), 1):
+            _refuse("graph.outputs", f"{name} has shape {_described(extents[value])} instead of {('N', *shape)}")
+        if runs[0][value].dtype != getattr(torch, dtype):
+            _refuse("graph.outputs", f"{name} is {runs[0][value].dtype} instead of {dtype}")
+    return extents
+
+
+def _checked_extents(function: FunctionGraph, runs: list[list[Any]]) -> list[Any]:
+    """Extents of all values as far as these runs show them, with every rule applied."""
     extents: list[Any] = [_extent([run[value] for run in runs]) for value in range(len(runs[0]))]
     for number, node in enumerate(function.nodes, start=function.first_node):
         _check_rows_stay_apart(node, extents[number], extents)
@@ -65,19 +82,13 @@ def check_shapes(function: FunctionGraph, outputs: Mapping[str, tuple[tuple[int,
         total += extent.elements if extent.rows else 0
     if total > MAX_ROW_COST:
         _refuse("graph.cost", f"all values together have {total:,} elements per row, {MAX_ROW_COST:,} are allowed")
-    for name, (shape, dtype) in outputs.items():
-        value = function.outputs[name]
-        if extents[value] != Extent((None, *shape), 1):
-            _refuse("graph.outputs", f"{name} has shape {_described(extents[value])} instead of {('N', *shape)}")
-        if runs[0][value].dtype != getattr(torch, dtype):
-            _refuse("graph.outputs", f"{name} is {runs[0][value].dtype} instead of {dtype}")
     return extents
 
 
 def _run_fake(function: FunctionGraph, n: int) -> list[Any]:
     """All values of the graph at batch size n, without storage."""
     values = function.first_node + len(function.nodes)
-    with FakeTensorMode(), torch.no_grad():
+    with _quiet(), FakeTensorMode(), torch.no_grad():
         fakes = [
             torch.empty((() if entry.source == "parameter" else (n, *entry.shape)), dtype=getattr(torch, entry.dtype))
             for entry in function.inputs
@@ -90,6 +101,17 @@ def _run_fake(function: FunctionGraph, n: int) -> list[Any]:
                 id="graph.arguments",
                 hint="make every operation work for any number of rows, one included",
             ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """torch logs a traceback for every operation that does not fit; here that is an answer, not an accident."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def _extent(values: list[Any]) -> Any:
@@ -108,8 +130,11 @@ def _extent(values: list[Any]) -> Any:
             dims.append(sizes[0])
             continue
         factor = sizes[0]  # at n = 1
-        if any(size != factor * n for size, n in zip(sizes, BATCH_SIZES, strict=True)):
-            _refuse("graph.batch_size", f"a size is not a multiple of the number of rows: {sizes} for {BATCH_SIZES}")
+        if any(size != factor * n for size, n in zip(sizes, BATCH_SIZES, strict=False)):
+            _refuse(
+                "graph.batch_size",
+                f"a size is not a multiple of the number of rows: {sizes} for {BATCH_SIZES[: len(sizes)]}",
+            )
         if rows:
             _refuse("graph.cost", "a value grows with the square of the number of rows")
         dims.append(None)

@@ -42,12 +42,16 @@ def potential(obs, *, a=1.0):
     return -a * (obs["x"] - 1).pow(2).sum(-1).sqrt()
 """
 
-_BAD = """
-def compute_reward(obs, action, next_obs):
-    if next_obs["y"][0] > 0:
-        return 1
-    return 0
-"""
+# Each is refused; explaining why is what needs warming.
+_BAD_BODIES = (
+    "return next_obs['y'] * (2 if next_obs['y'][0] > 0 else 1), {}",
+    "return next_obs['y'] * int(next_obs['y'].shape[0]), {}",
+    "return next_obs['y'] if len(next_obs['y']) > 100 else obs['y'], {}",
+    "return next_obs['x'], {}",
+    "return __torch.diag(obs['x'] @ obs['x'].T) + next_obs['x'], {}",
+    "return next_obs['unknown'], {}",
+    "return next_obs['y'][next_obs['y'] > 0], {}",
+)
 
 ACCEPTED: dict[str, Any] = {
     "kind": "reward",
@@ -56,4 +60,12 @@ ACCEPTED: dict[str, Any] = {
     "parameters": {"a": 1.0, "b": 0.5, "c": 2.0},
     "interface": _INTERFACE,
 }
-REFUSED: dict[str, Any] = {**ACCEPTED, "source": _BAD, "functions": ["compute_reward"], "parameters": {}}
+REFUSED: tuple[dict[str, Any], ...] = tuple(
+    {
+        **ACCEPTED,
+        "source": f"def compute_reward(obs, action, next_obs):\n    {body}",
+        "functions": ["compute_reward"],
+        "parameters": {},
+    }
+    for body in _BAD_BODIES
+)

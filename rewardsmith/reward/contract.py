@@ -1,0 +1,155 @@
+"""The reward contract as the tracer sees it: what candidate functions are given, and what they must give back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from rewardsmith.reward import ops
+from rewardsmith.reward.graph import MAX_MEMORY_FLOATS, Input, MemorySpec
+from rewardsmith.reward.vocabulary import NAME
+from rewardsmith.types import RewardInterface
+
+
+class Mistake(Exception):
+    """The candidate did something wrong in a way that has a name."""
+
+    def __init__(self, id: str, message: str) -> None:
+        super().__init__(message)
+        self.id = id
+
+
+class Features(dict[str, Tensor]):
+    """A dict of features that says which names exist when one does not."""
+
+    def __missing__(self, name: object) -> Tensor:
+        close = get_close_matches(str(name), self, n=2, cutoff=0.5)
+        guess = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise Mistake("trace.feature", f"there is no feature {str(name)[:60]!r}{guess} There are: {', '.join(self)}")
+
+
+EPISODE_FRAMES = ("total", "last", "low", "high")
+
+
+class View(NamedTuple):
+    """All inputs of one traced call, sorted by where they come from; `rows` is the symbolic batch size."""
+
+    rows: Any
+    obs: Features
+    next_obs: Features
+    memory: dict[str, Tensor]
+    parameters: dict[str, Any]
+    episode: dict[str, dict[str, Tensor]]
+    action: Any = None
+    length: Any = None
+
+
+def frame_inputs(interface: RewardInterface) -> list[Input]:
+    inputs = [Input(source="action", name="", shape=interface.action.shape, dtype=interface.action.dtype)]
+    for feature in interface.features:
+        for source in ("obs", "next_obs"):
+            inputs.append(Input(source=source, name=feature.name, shape=feature.shape, dtype=feature.dtype))
+    return [*inputs, Input(source="next_obs", name="terminated", dtype="bool")]
+
+
+def view_of(inputs: list[Input], tensors: tuple[Tensor, ...]) -> View:
+    groups: dict[str, dict[str, Tensor]] = {}
+    for entry, tensor in zip(inputs, tensors, strict=True):
+        groups.setdefault(entry.source, {})[entry.name] = tensor
+    return View(
+        rows=next(t for e, t in zip(inputs, tensors, strict=True) if e.source != "parameter").shape[0],
+        obs=Features(groups.get("obs", {})),
+        next_obs=Features(groups.get("next_obs", {})),
+        memory=groups.get("memory", {}),
+        parameters=dict(groups.get("parameter", {})),
+        episode={kind: groups.get(kind, {}) for kind in EPISODE_FRAMES},
+        action=groups.get("action", {}).get(""),
+        length=groups.get("length", {}).get(""),
+    )
+
+
+def accepted_parameters(function: Callable[..., Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that this function declares (the gate made them keyword-only)."""
+    return {name: parameters[name] for name in getattr(function, "__kwdefaults__", None) or {}}
+
+
+def reward_outputs(result: Any, memory: tuple[MemorySpec, ...], rows: Any) -> dict[str, Tensor]:
+    expected = "(total, components, memory)" if memory else "(total, components)"
+    if not isinstance(result, tuple) or len(result) != (3 if memory else 2) or not isinstance(result[1], dict):
+        raise Mistake("trace.output", f"compute_reward returns {expected}, components being a dict")
+    total, components = result[:2]
+    outputs = {"total": per_row(total, "the total", rows)}
+    for name, value in components.items():
+        outputs[f"component.{output_name(name, 'component')}"] = per_row(value, f"component {name!r}", rows)
+    if memory:
+        outputs |= _memory_outputs(result[2], memory, rows)
+    return outputs
+
+
+def output_name(name: object, what: str) -> str:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise Mistake(
+            "trace.output", f"{what} name {str(name)[:60]!r}: use lower case letters, digits and _, at most 40"
+        )
+    return name
+
+
+def per_row(value: Any, what: str, rows: Any) -> Tensor:
+    """The value as float32 (N,), or a Mistake that says what it is instead."""
+    if not isinstance(value, Tensor):
+        raise Mistake("trace.output", f"{what} is a {type(value).__name__}, not a tensor (N,)")
+    if value.dim() != 1 or value.shape[0] != rows:
+        shape = ", ".join("N" if isinstance(size, torch.SymInt) else str(size) for size in value.shape)
+        raise Mistake("trace.output", f"{what} has shape ({shape}) instead of (N,)")
+    return value.to(torch.float32)
+
+
+def _memory_outputs(memory: Any, specs: tuple[MemorySpec, ...], rows: Any) -> dict[str, Tensor]:
+    if not isinstance(memory, dict) or set(memory) != {spec.name for spec in specs}:
+        raise Mistake("trace.memory", f"the returned memory must have exactly the keys {[s.name for s in specs]}")
+    outputs = {}
+    for spec in specs:
+        value = memory[spec.name]
+        if not isinstance(value, Tensor) or tuple(value.shape[1:]) != spec.shape or value.dim() != len(spec.shape) + 1:
+            raise Mistake(
+                "trace.memory", f"memory {spec.name!r} must keep the shape (N, {', '.join(map(str, spec.shape))})"
+            )
+        outputs[f"memory.{spec.name}"] = value.to(ops.DTYPES[spec.dtype])
+    return outputs
+
+
+def memory_specs(function: Callable[..., Any]) -> tuple[MemorySpec, ...]:
+    """Run initial_memory for two sizes: the same value for every row, whatever their number."""
+    two, three = function(2), function(3)
+    if not isinstance(two, dict) or not isinstance(three, dict) or set(two) != set(three) or not two:
+        raise Mistake("trace.memory", "initial_memory(n) returns a dict of tensors, always with the same keys")
+    specs = []
+    for name, value in two.items():
+        other = three[name]
+        if (
+            not isinstance(value, Tensor)
+            or not isinstance(other, Tensor)
+            or (value.shape[:1], other.shape[:1]) != ((2,), (3,))
+        ):
+            raise Mistake("trace.memory", f"memory {name!r} must be a tensor (n, ...)")
+        if (
+            value.shape[1:] != other.shape[1:]
+            or not bool((other == value[0]).all())
+            or not bool((value == value[0]).all())
+        ):
+            raise Mistake("trace.memory", f"memory {name!r} must start with the same value in every row")
+        dtype = str(value.dtype).removeprefix("torch.")
+        if dtype not in ("float32", "int64", "bool", "uint8"):
+            raise Mistake("trace.memory", f"memory {name!r} is {dtype}: use float32, int64 or bool")
+        start = tuple(value[0].flatten().tolist())
+        specs.append(
+            MemorySpec(name=output_name(name, "memory"), shape=tuple(value.shape[1:]), dtype=dtype, initial=start)
+        )
+    if sum(math.prod(spec.shape) for spec in specs) > MAX_MEMORY_FLOATS:
+        raise Mistake("trace.memory", f"memory holds more than {MAX_MEMORY_FLOATS} numbers a row")
+    return tuple(specs)

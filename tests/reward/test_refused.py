@@ -1,0 +1,117 @@
+"""Hostile and mistaken rewards are refused with the right id, a line where there is one, and a fix."""
+
+# ruff: noqa: E501 (tables read better with one case a line)
+
+from __future__ import annotations
+
+import pytest
+
+from rewardsmith.jail import Jail
+from rewardsmith.reward.compile import compile_goal, compile_reward
+from rewardsmith.reward.findings import FINDINGS
+from rewardsmith.reward.gate import check_source
+from tests.reward.corpus.interface import INTERFACE
+from tests.reward.corpus.refused import GATE, GRAPH, TRACE, body
+
+
+@pytest.mark.parametrize("name", GATE)
+def test_gate_refuses(name: str) -> None:
+    code, expected = GATE[name]
+    result = check_source(code, INTERFACE)
+    assert not result.ok and result.source == ""
+    assert expected in {finding.id for finding in result.findings}, result.findings
+    assert all(finding.hint and finding.severity == "refuse" for finding in result.findings)
+
+
+@pytest.mark.parametrize("name", [*TRACE, *GRAPH])
+def test_trace_and_loader_refuse(name: str, jail: Jail) -> None:
+    code, expected = (TRACE | GRAPH)[name]
+    result = compile_reward(code, INTERFACE, jail)
+    assert result.program is None
+    assert [finding.id for finding in result.findings] == [expected], result.findings
+    assert result.findings[0].hint
+
+
+def test_lines_are_those_of_the_original(jail: Jail) -> None:
+    code = '\n\n"""doc"""\nimport torch\n\n' + body(
+        "# a comment", 'h = next_obs["height"]', "if h[0] > 0:", "    pass", "return h, {}"
+    )
+    found = compile_reward(code, INTERFACE, jail).findings[0]
+    assert (found.id, found.line) == ("trace.data_dependent", 9)
+    assert "torch.where" in found.hint
+
+
+def test_gate_reports_all_problems_at_once() -> None:
+    found = check_source("import os\n" + body("open('x')", "while 1:", "    pass", "return 1, {}"), INTERFACE).findings
+    assert [(finding.id, finding.line) for finding in found] == [
+        ("gate.import", 1),
+        ("gate.name", 3),
+        ("gate.statement", 4),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("import numpy as np\n", "torch"),
+        (body("return torch.sofplus(obs['height']), {}"), "F.softplus"),
+        (body("return tolerence(obs['height'], 0, 1), {}"), "did you mean tolerance"),
+    ],
+)
+def test_hints_say_what_to_write_instead(code: str, hint: str) -> None:
+    assert any(hint in finding.hint for finding in check_source(code, INTERFACE).findings)
+
+
+def test_messages_from_the_jail_are_cleaned(jail: Jail) -> None:
+    found = compile_reward(body("return next_obs['\\x1b[31m\\n\\u202e'], {}"), INTERFACE, jail).findings[0]
+    assert found.message.isascii() and found.message.isprintable()
+
+
+def test_a_jail_that_lies_is_not_believed() -> None:
+    class Liar:
+        def __init__(self, answer: bytes) -> None:
+            self.answer = answer
+
+        def call(self, payload: dict) -> bytes:
+            return self.answer
+
+    code = body("return next_obs['height'], {}")
+    for answer in (
+        b"",
+        b"[]",
+        b"{}",
+        b'{"graph": 1}',
+        b'{"finding": []}',
+        b"\xff",
+        b"[" * 100_000,
+        b'{"finding":{"id":"x","line":[]}}',
+    ):
+        result = compile_reward(code, INTERFACE, Liar(answer))  # type: ignore[arg-type]
+        assert result.program is None and result.findings[0].id == "trace.result", answer
+    result = compile_reward(code, INTERFACE, Liar(b'{"graph": {"version": 1}}'))  # type: ignore[arg-type]
+    assert result.findings[0].id == "graph.format"
+
+
+def test_every_finding_explains_itself() -> None:
+    for id, explanation in FINDINGS.items():
+        assert id.split(".")[0] in {"gate", "trace", "graph"}
+        assert explanation.title and explanation.why and explanation.fix, id
+    used = {expected for corpus in (GATE, TRACE, GRAPH) for _, expected in corpus.values()}
+    assert used <= set(FINDINGS)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("def step(obs, action, next_obs):\n    return {}\n", "gate.signature"),
+        ("def episode(total, last, low, high, length):\n    return length, length\n", "gate.signature"),
+        ("def step(o, a, n, *, w=1.0):\n    return {}\ndef episode(a, b, c, d, e):\n    return e, e\n", "gate.signature"),
+        ("def step(o, a, n):\n    return {}\ndef episode(a, b, c, d, e):\n    return e, e\n", "trace.output"),
+        ("def step(o, a, n):\n    return {'h': n['height']}\ndef episode(t, b, c, d, e):\n    return e\n", "trace.output"),
+        ("def step(o, a, n):\n    return {'h': n['height']}\ndef episode(t, b, c, d, e):\n    return t['g'], e\n", "trace.feature"),
+        ("def step(o, a, n):\n    return {'h': n['height']}\ndef episode(t, b, c, d, e):\n    return e - e.mean(), e\n", "graph.batch_coupling"),
+    ],
+)  # fmt: skip
+def test_bad_goals_are_refused(code: str, expected: str, jail: Jail) -> None:
+    result = compile_goal(code, INTERFACE, jail)
+    assert result.program is None and result.findings[0].id == expected, result.findings
