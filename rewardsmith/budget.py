@@ -14,9 +14,13 @@ from rewardsmith.types import Record
 class BudgetLimits(Record):
     """Upper limits; None is unlimited."""
 
-    usd: float | None = Field(default=None, ge=0, description="Dollars for model calls (needs prices, see --usd-per-million).")
+    usd: float | None = Field(
+        default=None, ge=0, description="Dollars for model calls (needs prices, see --usd-per-million)."
+    )
     tokens: int | None = Field(default=None, ge=0, description="Prompt plus completion tokens.")
-    env_steps: int | None = Field(default=None, ge=0, description="Environment steps, evaluation and recording included.")
+    env_steps: int | None = Field(
+        default=None, ge=0, description="Environment steps, evaluation and recording included."
+    )
     wall_s: float | None = Field(default=None, ge=0, description="Seconds since the run (or its resumption) started.")
 
 

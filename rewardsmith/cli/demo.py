@@ -11,8 +11,10 @@ from rich.syntax import Syntax
 from rewardsmith.cli.console import log_to_stderr, progress, results
 from rewardsmith.cli.design import Runs, Workers
 from rewardsmith.config import DesignConfig, ModelConfig
+from rewardsmith.resources import resource_root
 from rewardsmith.types import EnvSpec
 
+TRANSCRIPT = resource_root("envs") / "lunar_lander" / "transcript.jsonl"
 RECORDED = (
     "The model's replies in this run are a recorded transcript. Only its text is replayed: every reward was checked "
     "and traced here, and every policy trained and measured here."
@@ -61,11 +63,10 @@ def demo(
     log_to_stderr()
     from rewardsmith.cli.live import LiveView
     from rewardsmith.cli.show import show_headline
-    from rewardsmith.envs import transcript_path
     from rewardsmith.loop.api import design_reward
 
     finished = []
-    for number, (title, config) in enumerate(acts(transcript_path("lunar_lander"), workers), 1):
+    for number, (title, config) in enumerate(acts(TRANSCRIPT, workers), 1):
         if act in (None, number):
             progress.print(f"\n[bold cyan]{title}[/]")
             with LiveView() as view:

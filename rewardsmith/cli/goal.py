@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 from rich.panel import Panel
@@ -37,7 +42,7 @@ def ask_about_goal(proposal: GoalProposal) -> GoalAnswer:
         if answer in ("c", "code"):
             progress.print(Syntax(_printable(proposal.code), "python"))
         if answer in ("e", "edit"):
-            edited = typer.edit(_printable(proposal.code), extension=".py")
+            edited = _edit(_printable(proposal.code))
             if edited is not None:
                 return GoalAnswer(accepted=False, edited=edited)
             progress.print("nothing was changed")
@@ -45,6 +50,20 @@ def ask_about_goal(proposal: GoalProposal) -> GoalAnswer:
 
 def _printable(code: str) -> str:
     return "".join(c for c in code if c == "\n" or c.isprintable())
+
+
+def _edit(code: str) -> str | None:
+    """The code after the person's editor ($VISUAL or $EDITOR) has closed; None when nothing was changed."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "goal.py")
+        file.write_text(code, encoding="utf-8")
+        try:
+            subprocess.run([*shlex.split(editor), str(file)], check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise UsageError(f"the editor {editor!r} failed: {error}", hint="set EDITOR to one that works") from None
+        edited = file.read_text(encoding="utf-8")
+    return None if edited == code else edited
 
 
 def _episodes(title: str, episodes: Sequence[ScoredEpisode]) -> Table:

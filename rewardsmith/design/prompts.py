@@ -9,11 +9,11 @@ import inspect
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
 import jinja2
 
 from rewardsmith.errors import UsageError, unknown
+from rewardsmith.resources import resource_root
 from rewardsmith.types import ActionSpec, FeatureSpec, content_id
 
 TEXT_TOOLS = ("contains", "contains_any")
@@ -21,13 +21,6 @@ VALUE_TOOLS = ("tolerance", "delta", "clip", "conjunction", "geometric", "sign_o
 MEMORY_TOOLS = ("sequence", "eventually", "always", "at_most", "once")
 
 _VERSION = re.compile(r"\A\{# version: (\d+)\. .+? #\}\n", re.DOTALL)
-
-
-def resource_root(kind: Literal["prompts", "envs"]) -> Path:
-    """The bundled folder `kind`: inside the installed package, else beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    packaged = package / "_bundled" / kind
-    return packaged if packaged.is_dir() else package.parent / kind
 
 
 class PromptLibrary:

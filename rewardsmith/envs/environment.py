@@ -65,7 +65,7 @@ class Environment:
         """
         raise NotImplementedError
 
-    def native_metric(self) -> Metric:
+    def native_metric(self) -> NativeMetric:
         """`info["is_success"]` where there is one, else the environment's own return."""
         raise NotImplementedError
 
@@ -125,7 +125,7 @@ class GymEnvironment(Environment):
             )
         return self.native_metric()
 
-    def native_metric(self) -> Metric:
+    def native_metric(self) -> NativeMetric:
         return NativeMetric(has_success=self._described.has_success, threshold=self._threshold)
 
 
@@ -230,7 +230,7 @@ class PackEnvironment(Environment):
         step = self.pack.member("metric.py", f"step{only}")
         return PackMetric(step, self.pack.member("metric.py", f"episode{only}"), info.metric_about)
 
-    def native_metric(self) -> Metric:
+    def native_metric(self) -> NativeMetric:
         return NativeMetric(has_success=False, threshold=gym_spec(self.pack.file.env.gymnasium).reward_threshold)
 
     def goal_states(self, n: int, rng: np.random.Generator) -> dict[str, Tensor] | None:

@@ -118,6 +118,7 @@ class NativeMetric:
 
     def __init__(self, *, has_success: bool, threshold: float | None) -> None:
         self._has_success, self._threshold = has_success, threshold
+        self.knows_success = has_success or threshold is not None
         if has_success:
             self.about = 'the environment\'s own info["is_success"] at the end of the episode; fitness is its return'
         elif threshold is not None:

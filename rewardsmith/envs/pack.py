@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 
 from rewardsmith.errors import EnvironmentFault
+from rewardsmith.resources import resource_root
 from rewardsmith.types import Record
 
 
@@ -162,16 +163,9 @@ class Pack:
         )
 
 
-def resource_root() -> Path:
-    """The folder of the bundled packs: inside the wheel, else in the checkout."""
-    package = Path(__file__).parents[1]
-    packaged = package / "_bundled" / "envs"
-    return packaged if packaged.is_dir() else package.parent / "envs"
-
-
 def bundled_packs() -> dict[str, Path]:
     """Pack folders by name."""
-    root = resource_root()
+    root = resource_root("envs")
     return {path.parent.name: path.parent for path in sorted(root.glob("*/pack.toml"))} if root.is_dir() else {}
 
 

@@ -47,7 +47,9 @@ def evaluate_policies(
                 f"{target} does not say how success is measured", hint="add --env NAME, and --task if needed"
             )
         environment, paths = resolve_env(env), [Path(target)]
-        goal = Goal(kind="pack", task=task or environment.default_task or "") if environment.tasks else Goal(kind="native")
+        goal = (
+            Goal(kind="pack", task=task or environment.default_task or "") if environment.tasks else Goal(kind="native")
+        )
     else:
         run = load_run(target, runs=runs)
         if run.best is None or run.task is None:

@@ -28,10 +28,12 @@ def export_run(run: str | Path, out: Path, *, candidate: str | None = None, runs
     if not files.graph_path.exists():
         raise RunError(f"the candidate {id} was refused, so it has no graph", hint="export an accepted candidate")
     policies = [files.seeds_root / str(seed) / "policy.safetensors" for seed in (FRESH_SEED, 0)]
+    environment = resolve_env(summary.config.env.name, kwargs=dict(summary.config.env.kwargs))
     return export_reward(
-        graph_json=files.graph_path.read_text(),
-        reward_source=files.reward_path.read_text(),
-        environment=resolve_env(summary.config.env.name, kwargs=dict(summary.config.env.kwargs)),
-        policy=next((p for p in policies if p.exists()), None),
-        out=out,
+        files.graph_path.read_text(),
+        files.reward_path.read_text(),
+        environment,
+        next((p for p in policies if p.exists()), None),
+        out,
+        about=summary.task.words if summary.task else "",
     )

@@ -24,13 +24,13 @@ def retrain_winner(parts: Parts, winner: str) -> None:
 
 def add_reference(parts: Parts, name: str) -> bool:
     """Compile a reference reward of the pack into the run; False where there is none for this goal."""
-    source = parts.environment.reference_rewards.get(name) if parts.task.goal.kind == "pack" else None
+    source = parts.environment.reference_rewards.get(name) if parts.is_default_task else None
     if source is None:
         return False
     compiled = compile_reward(source, parts.environment.interface, parts.jail)
     if compiled.program is None:
         raise EnvironmentFault(
-            f"the pack {parts.environment.name} has a {name}.py that is no valid reward: {compiled.findings[0].message}",
+            f"the pack {parts.environment.name} has a {name}.py that is no reward: {compiled.findings[0].message}",
             hint=f"rewardsmith check {name}.py --env {parts.environment.name}",
         )
     folder = parts.folder.candidate(name)

@@ -81,6 +81,6 @@ def settle_task(config: DesignConfig, environment: Environment) -> Task | None:
     if config.model.llm == "builtin":
         raise UsageError(
             f"`builtin` is not a language model: it cannot turn {words!r} into a measure of success",
-            hint="leave the words away, name a task with --task, give --metric FILE, or use a language model with --llm",
+            hint="leave the words away, name a --task, give --metric FILE, or use a language model with --llm",
         )
     return None

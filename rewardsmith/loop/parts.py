@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
+from rewardsmith.analyze.reflection import reflect
 from rewardsmith.bank import Bank, record_bank
 from rewardsmith.budget import Budget
 from rewardsmith.config import DesignConfig
@@ -29,7 +30,7 @@ from rewardsmith.reward.graph import parse_graph
 from rewardsmith.reward.program import RewardProgram
 from rewardsmith.store import Journal, RunFolder
 from rewardsmith.train import PpoConfig, load_metric, train_population
-from rewardsmith.types import Task, TrainingResult
+from rewardsmith.types import Analysis, Task, TrainingResult, Verdict
 
 BANK_TRANSITIONS = 20_000
 GOAL_STATES = 256
@@ -54,7 +55,7 @@ class Parts:
 
     @cached_property
     def bank(self) -> Bank:
-        """Recorded random episodes. Making it is also the preflight: a broken environment shows before any model call."""
+        """Recorded random episodes. Making it is the preflight: a broken environment shows before any model call."""
         path = self.folder.root / "bank.npz"
         if self.journal.get("cost/bank") is None or not path.exists():
             self.budget.require(env_steps=BANK_TRANSITIONS)
@@ -106,15 +107,26 @@ class Parts:
     @cached_property
     def critic(self) -> Critic:
         goal_states = None
-        if self.task.goal.kind == "pack":
+        if self.is_default_task:
             goal_states = self.environment.goal_states(GOAL_STATES, np.random.default_rng(self.config.seed))
         return Critic(self.environment.interface, self.jail, bank=self.bank, goal_states=goal_states)
+
+    @property
+    def is_default_task(self) -> bool:
+        """Whether the goal is the pack's first task, which its goal states and reference rewards belong to."""
+        goal = self.task.goal
+        return goal.kind == "pack" and goal.task == self.environment.default_task
 
     def load_program(self, id: str) -> RewardProgram:
         return RewardProgram(parse_graph(self.graph_path(id).read_text(), self.environment.interface))
 
     def graph_path(self, id: str) -> Path:
         return self.folder.candidate(id).graph_path
+
+    def reflect(self, result: TrainingResult, verdict: Verdict) -> Analysis:
+        """What the analyzer says of one candidate."""
+        knows_success = self.task.goal.kind != "native" or self.environment.native_metric().knows_success
+        return reflect(result, verdict, horizon=self.environment.horizon, has_success=knows_success)
 
     # --- training --------------------------------------------------------------------------------------------------
 

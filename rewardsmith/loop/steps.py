@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from rewardsmith.analyze.feedback import build_feedback
-from rewardsmith.analyze.reflection import reflect
 from rewardsmith.design.designer import DesignContext, ScoredCandidate
 from rewardsmith.loop.events import CandidateChanged, RoundStarted
 from rewardsmith.loop.parts import Parts
@@ -153,7 +152,7 @@ class Steps:
         for id, result in results.items():
             record = self._parts.journal.once(
                 f"candidate/{id}/analysis",
-                lambda id=id, result=result: reflect(result, self.verdicts[id], horizon=self._parts.environment.horizon).model_dump(mode="json"),
+                lambda id=id, result=result: self._parts.reflect(result, self.verdicts[id]).model_dump(mode="json"),
             )
             self.analyses[id] = Analysis.model_validate(record)
 

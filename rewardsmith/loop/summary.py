@@ -149,7 +149,7 @@ def headline_of(final: Mapping[str, TrainingResult], winner: str) -> Headline | 
 
 
 def better_of(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> Answer:
-    """Compare two rewards, each given as per-seed (success, fitness): by success where that decides, else by fitness."""
+    """Compare two rewards given as per-seed (success, fitness): by success where that decides, else by fitness."""
     for a, b in zip(ours, theirs, strict=True):
         if min(len(a), len(b)) < MIN_SEEDS:
             return "cannot tell yet"

@@ -18,10 +18,10 @@ from rewardsmith.design.prompts import (
     PromptLibrary,
     action_row,
     feature_rows,
-    resource_root,
     toolkit_lines,
 )
 from rewardsmith.errors import UsageError
+from rewardsmith.resources import resource_root
 from rewardsmith.reward import toolkit
 from rewardsmith.reward.gate import check_source
 from rewardsmith.types import ActionSpec, FeatureSpec, Feedback, Finding, Proposal, Verdict

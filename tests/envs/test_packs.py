@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from rewardsmith.envs import TrainingDefaults, list_packs, resolve, resolve_env, score_episodes
-from rewardsmith.envs.pack import _SECTIONS, PackFile, bundled_packs, resource_root
+from rewardsmith.envs.pack import _SECTIONS, PackFile, bundled_packs
 from rewardsmith.errors import EnvironmentFault
+from rewardsmith.resources import resource_root
 
 PACKS = sorted(bundled_packs())
 
@@ -171,7 +172,7 @@ def test_packs_of_other_packages_join_by_entry_point(folder, monkeypatch, tmp_pa
     ("old", "new", "words"),
     [
         ("env_steps =", "env_stepz =", ["training.env_stepz", "unknown field", "use 'env_steps'"]),
-        ("env_steps = 500_000", "env_steps = -1", ["training.env_steps", "greater than 0", "-1"]),
+        ("env_steps = 300_000", "env_steps = -1", ["training.env_steps", "greater than 0", "-1"]),
         ("horizon = 1000", "", ["env.horizon", "missing", "add 'horizon' to [env]"]),
         ('backend = "mujoco"', 'backend = "bullet"', ["env.backend", "'gymnasium' or 'mujoco'"]),
         ("[[task]]", "[[tasks]]", ["tasks", "unknown field", "use 'task'"]),
@@ -271,7 +272,7 @@ def test_resolving_writes_nothing_and_prints_nothing(tmp_path):
 
 def test_every_setting_of_a_pack_is_documented():
     """The example in envs/README.md shows every field, and is itself a valid pack.toml."""
-    text = (resource_root() / "README.md").read_text()
+    text = (resource_root("envs") / "README.md").read_text()
     example = tomllib.loads(re.search(r"```toml\n(.*?)```", text, re.DOTALL).group(1))
     PackFile.model_validate(example)
     for section, model in _SECTIONS.items():

@@ -29,7 +29,7 @@ SPEED = reply('next_obs["velocity"].abs()', "speed")
 HEIGHT = reply('next_obs["height"] - obs["height"]', "climb")
 FORBIDDEN = reply('__import__("os").system("true") + next_obs["velocity"]', "evil")
 GOAL = (
-    "Success: the car once gets as far as 0.2 m.\nProgress: the furthest position it reached.\n\n```python\n"
+    "Success: the car once gets as far as 0.2 m.\nProgress: the furthest position.\n\n```python\n"
     'def step(obs, action, next_obs):\n    return {"position": next_obs["position"]}\n\n\n'
     'def episode(total, last, low, high, length):\n    return high["position"] > 0.2, high["position"]\n```\n'
 )

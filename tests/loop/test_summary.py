@@ -2,12 +2,22 @@ from __future__ import annotations
 
 import pytest
 
-from rewardsmith.loop.summary import Headline, better_of, candidate_state, component_means, describe, pick_best, score_of
+from rewardsmith.loop.summary import (
+    Headline,
+    better_of,
+    candidate_state,
+    component_means,
+    describe,
+    pick_best,
+    score_of,
+)
 from rewardsmith.types import CandidateState, CurvePoint, Finding, MemberResult, Proposal, TrainingResult, Verdict
 
 PROPOSAL = Proposal(id="r1s0", round=1, sample=0, code="x", origin="model")
 ACCEPTED = Verdict(candidate="r1s0", accepted=True)
-REFUSED = Verdict(candidate="r1s0", accepted=False, findings=(Finding(id="gate.import", severity="refuse", message=""),))
+REFUSED = Verdict(
+    candidate="r1s0", accepted=False, findings=(Finding(id="gate.import", severity="refuse", message=""),)
+)
 DOUBLE = Verdict(
     candidate="r1s0", accepted=False, findings=(Finding(id="duplicate.near", severity="refuse", message=""),)
 )
@@ -66,9 +76,13 @@ def test_success_decides_before_fitness() -> None:
 
 
 def test_the_score_is_the_mean_over_seeds_that_trained_to_the_end() -> None:
-    score = score_of(result(member(success=1.0, fitness=2.0), member(success=0.0, fitness=4.0), member("diverged", 1.0)))
+    score = score_of(
+        result(member(success=1.0, fitness=2.0), member(success=0.0, fitness=4.0), member("diverged", 1.0))
+    )
     assert score == (0.5, 3.0)
-    assert component_means(result(member(fitness=2.0), member(fitness=4.0), member("diverged", fitness=99))) == {"a": 3.0}
+    assert component_means(result(member(fitness=2.0), member(fitness=4.0), member("diverged", fitness=99))) == {
+        "a": 3.0
+    }
 
 
 @pytest.mark.parametrize(
