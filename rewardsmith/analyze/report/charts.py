@@ -235,12 +235,11 @@ def _dots(frame: Frame, row: DotRow, y: float, *, as_percent: bool) -> Markup:
     return Markup("").join(parts)
 
 
-def sparkline(points: Sequence[Band], *, style: str, y_range: tuple[float, float]) -> Markup:
-    """A line without axes for a table cell; nothing where there is no point."""
+def sparkline(points: Sequence[Band], *, style: str, y_range: tuple[float, float], last: float) -> Markup:
+    """A line without axes for a table cell, on scales shared by the table; nothing where there is no point."""
     if not points:
         return Markup("")
-    last = max(b.x for b in points)
-    frame = Frame(0.0, last if last > 0 else 1.0, *y_range, 2, 3, 92, 18)
+    frame = Frame(0.0, max(last, points[-1].x, 1.0), *y_range, 2, 3, 92, 18)
     return Markup('<svg class="spark" viewBox="0 0 96 24" aria-hidden="true">{}</svg>').format(
         _stroke(frame, Line("", points, style))
     )

@@ -149,15 +149,17 @@ class SparkScale(NamedTuple):
     measure: str
     value: Callable[[CurvePoint], float]
     y_range: tuple[float, float]
+    last: float  # env steps at the right end
 
 
 def _spark_scale(data: ReportData) -> SparkScale:
     """Success once anybody had any, else fitness."""
     everyone = [m for c in data.candidates for m in c.members]
+    last = max((point.env_steps for m in everyone for point in m.curve), default=1)
     if any(b.high > 0 for b in bands(everyone, success)):
-        return SparkScale("success", success, (-0.02, 1.02))
+        return SparkScale("success", success, (-0.02, 1.02), last)
     means = [b.mean for c in data.candidates for b in bands(c.members, fitness)]
-    return SparkScale("fitness", fitness, padded(min(means), max(means)) if means else (0.0, 1.0))
+    return SparkScale("fitness", fitness, padded(min(means), max(means)) if means else (0.0, 1.0), last)
 
 
 def _candidate(c: ReportCandidate, data: ReportData, anchors: dict[str, str], scale: SparkScale) -> CandidateView:
@@ -176,7 +178,7 @@ def _candidate(c: ReportCandidate, data: ReportData, anchors: dict[str, str], sc
         is_best=is_best,
         success=percent(scores[0]) if scores else "",
         fitness=short(scores[1]) if scores else "",
-        spark=sparkline(bands(c.members, scale.value), style=style, y_range=scale.y_range),
+        spark=sparkline(bands(c.members, scale.value), style=style, y_range=scale.y_range, last=scale.last),
         code=code_block(c.code, marked={f.line for f in c.findings if f.line and f.severity != "info"}),
         charts=_curves(c, style),
         components=[
