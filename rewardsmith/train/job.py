@@ -14,7 +14,7 @@ from rewardsmith.envs import Environment, Metric, VecWorld, resolve_env
 from rewardsmith.errors import EnvironmentFault, RewardRefused, RunError
 from rewardsmith.reward.graph import parse_graph
 from rewardsmith.reward.program import RewardProgram
-from rewardsmith.store.atomic import write_bytes
+from rewardsmith.store.atomic import write_bytes, write_error
 from rewardsmith.train.checkpoint import Checkpoint, Progress, load_checkpoint, save_checkpoint
 from rewardsmith.train.config import PpoConfig, iterations_until, schedule
 from rewardsmith.train.evaluate import EpisodeScores, evaluate
@@ -274,8 +274,7 @@ class _Shard:
         progress = run.progress.model_copy(update=update)
         state = population.member_state(i)
         if measured:
-            with (run.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-                file.write(measured[0].model_dump_json() + "\n")
+            _append(run.folder / "metrics.jsonl", measured[0].model_dump_json() + "\n")
         save_checkpoint(run.folder, progress, state)
         run.progress, run.checkpoint = progress, Checkpoint(progress, state)
         if measured and self._on_point:
@@ -321,6 +320,14 @@ def _identity(job: TrainJob, graph: str) -> str:
     """Hash of everything a member's result depends on, besides its seed."""
     ppo = job.ppo.model_dump(mode="json")
     return content_id([graph, job.env.model_dump(mode="json"), job.goal.digest, ppo, job.seed_root])
+
+
+def _append(path: Path, line: str) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line)
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def _write_metrics(folder: Path, curve: Sequence[CurvePoint]) -> None:

@@ -16,8 +16,8 @@ from rewardsmith.errors import UsageError
 from rewardsmith.store.atomic import write_bytes
 from rewardsmith.train.config import PpoConfig, RacingConfig, schedule
 from rewardsmith.train.job import TrainJob, member_folder
+from rewardsmith.train.jobfile import WorkerResult, WorkerSpec
 from rewardsmith.train.racing import survivors
-from rewardsmith.train.worker import RESULTS, WorkerSpec
 from rewardsmith.types import CurvePoint, EnvSpec, Goal, Member, MemberResult, TrainingResult, content_id
 
 OnPoint = Callable[[Member, CurvePoint], None]
@@ -56,7 +56,10 @@ def train_population(
         on_point: told of every evaluation, from another thread, while it runs.
         module: what a job runs (tests put their own worlds there).
 
-    Raises: UsageError: no seeds, or a seed twice.
+    Raises:
+        UsageError: no seeds, or a seed twice.
+        EnvironmentFault: the environment cannot be built.
+        RunError: a member's folder is damaged, or the disk is full.
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise UsageError(f"training needs at least one seed and each once, got {list(seeds)}")
@@ -152,12 +155,19 @@ class _Run:
         """The members' results of an ended job; an unsuccessful one ends its members where they were before."""
         error = outcome.error
         if outcome.state == "done":
+            path = outcome.job.result_path
             try:
-                found = RESULTS.validate_json(outcome.job.result_path.read_bytes())
-                return {Member(r.candidate, r.seed): r for r in found}
-            except (OSError, ValidationError) as problem:
-                error = f"the job left a result of the wrong form: {problem}"
-                outcome.job.result_path.unlink(missing_ok=True)
+                found = WorkerResult.model_validate_json(path.read_bytes())
+            except (OSError, ValidationError) as wrong:
+                error, found = f"the job left a result of the wrong form: {wrong}", WorkerResult()
+            if found.problem:
+                path.unlink()  # the next attempt shall try again
+                raise found.problem.error()
+            results = {Member(r.candidate, r.seed): r for r in found.members}
+            if set(results) == set(shard):
+                return results
+            error = error or "the job left the results of other members"
+            path.unlink(missing_ok=True)
         state = "timed_out" if outcome.state == "timed_out" else "crashed_env"
         empty = {
             m: MemberResult(candidate=m.candidate, seed=m.seed, state="trained", env_steps=0, wall_s=0.0) for m in shard

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from rewardsmith.envs import VecWorld
-from rewardsmith.errors import EnvironmentFault
 from rewardsmith.train.config import PpoConfig
 from rewardsmith.train.heads import make_head
 from rewardsmith.train.network import ActorCritic, padded
@@ -23,10 +22,10 @@ from rewardsmith.train.normalize import ObsNormalizer, RewardScale
 from rewardsmith.train.policy import Policy, PolicyInfo
 from rewardsmith.train.recorder import FieldRecorder, featurize_rows
 from rewardsmith.train.rewards import (
-    Block,
     MemoryTrack,
     Paid,
     Program,
+    blocks_of,
     memory_width,
     rollout_rewards,
     stack_paid,
@@ -82,7 +81,7 @@ class PopulationPPO:
         if world.num_envs != self._rows:
             raise ValueError(f"{len(members)} members need {self._rows} rows, the world has {world.num_envs}")
         self._stacked = max(2, self._count)  # a single member is paired with a twin, see ActorCritic
-        self._blocks = _blocks(members, programs)
+        self._blocks = blocks_of(members, programs)
         self._memory_width = memory_width(self._blocks[0].program)
         self._used = world.obs_dim + self._memory_width
         self._inputs = padded(self._used)
@@ -222,9 +221,10 @@ class PopulationPPO:
     def _learn(self, paid: list[Paid | str] | None) -> None:
         c, steps, count, n = self.config, self.config.rollout_steps, self._count, self.config.num_envs
         shape = (steps, count, n)
-        self._fail_where(~torch.isfinite(self._x).view(steps + 1, count, -1).all(2).all(0), "crashed_env",
-                         "the environment gave a non-finite observation" if not self.memory
-                         else "the observation or the reward's memory was not finite")  # fmt: skip
+        seen = torch.isfinite(self._x).view(steps + 1, count, n, -1).all(2).all(0)  # (P, inputs)
+        obs_dim = self.world.obs_dim
+        self._fail_where(~seen[:, :obs_dim].all(1), "crashed_env", "the environment gave an observation not finite")
+        self._fail_where(~seen[:, obs_dim:].all(1), "crashed_reward", "the reward's memory was not finite")
         rewards = rollout_rewards(
             self._blocks,
             self._recorder.transitions(self.world),
@@ -384,19 +384,3 @@ class PopulationPPO:
 
     def _span(self, member: int) -> tuple[int, int]:
         return member * self.config.num_envs, (member + 1) * self.config.num_envs
-
-
-def _blocks(members: Sequence[Member], programs: Mapping[str, Program]) -> list[Block]:
-    blocks: list[Block] = []
-    for i, member in enumerate(members):
-        if blocks and blocks[-1].candidate == member.candidate:
-            blocks[-1] = blocks[-1]._replace(stop=i + 1)
-        elif any(b.candidate == member.candidate for b in blocks):
-            raise ValueError(f"the members of {member.candidate} do not stand together")
-        elif member.candidate not in programs:
-            raise EnvironmentFault(f"no reward program for candidate {member.candidate!r}")
-        else:
-            blocks.append(Block(member.candidate, programs[member.candidate], i, i + 1))
-    if len({memory_width(b.program) for b in blocks}) > 1:
-        raise ValueError("members with different memory widths cannot share a population")
-    return blocks

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from rewardsmith.train.recorder import Features, Transitions, pad_rows
+from rewardsmith.types import Member
 
 
 class Program(Protocol):
@@ -35,6 +36,24 @@ class Block(NamedTuple):
     program: Program
     start: int
     stop: int
+
+
+def blocks_of(members: Sequence[Member], programs: Mapping[str, Program]) -> list[Block]:
+    """The candidates' ranges in a population.
+
+    Raises: ValueError: a candidate's members do not stand together, or widths of memory differ.
+    """
+    blocks: list[Block] = []
+    for i, member in enumerate(members):
+        if blocks and blocks[-1].candidate == member.candidate:
+            blocks[-1] = blocks[-1]._replace(stop=i + 1)
+        elif any(b.candidate == member.candidate for b in blocks):
+            raise ValueError(f"the members of {member.candidate} do not stand together")
+        else:
+            blocks.append(Block(member.candidate, programs[member.candidate], i, i + 1))
+    if len({memory_width(b.program) for b in blocks}) > 1:
+        raise ValueError("members with different memory widths cannot share a population")
+    return blocks
 
 
 class RolloutRewards(NamedTuple):

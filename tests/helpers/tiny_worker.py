@@ -14,9 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rewardsmith.store.atomic import write_bytes
 from rewardsmith.train.job import TrainJob, run_train_job
-from rewardsmith.train.worker import RESULTS, WorkerSpec
+from rewardsmith.train.jobfile import work
 from rewardsmith.types import MemberResult
 from tests.helpers import tiny_world
 
@@ -45,10 +44,5 @@ def run(job: TrainJob) -> list[MemberResult]:
     return run_train_job(job, environment=tiny_world.PointEnvironment(**job.env.kwargs), programs=programs)
 
 
-def main() -> None:
-    spec = WorkerSpec.model_validate_json(Path(sys.argv[1]).read_bytes())
-    write_bytes(Path(spec.result_path), RESULTS.dump_json(run(spec.job)))
-
-
 if __name__ == "__main__":
-    main()
+    work(Path(sys.argv[1]), run)

@@ -11,7 +11,7 @@ import torch
 from rewardsmith.engine import LocalEngine
 from rewardsmith.envs import Environment, resolve_env
 from rewardsmith.jail import Jail
-from rewardsmith.reward.compile import compile_reward, reward_jail
+from rewardsmith.reward.compile import compile_goal, compile_reward, reward_jail
 from rewardsmith.train import PpoConfig, TrainJob, evaluate, load_metric, load_policy, run_train_job, train_population
 from rewardsmith.train.ppo import PopulationPPO
 from rewardsmith.types import EnvSpec, Goal, Member
@@ -30,6 +30,14 @@ def compute_reward(obs, action, next_obs, memory, *, weight=10.0):
     progress = weight * (best - memory["best"])
     return progress, {"progress": progress}, {"best": best}
 '''
+
+GOAL = """
+def step(obs, action, next_obs):
+    return {"position": next_obs["position"]}
+
+def episode(total, last, low, high, length):
+    return high["position"] > 0.45, high["position"]
+"""
 
 UPRIGHT = '''
 def compute_reward(obs, action, next_obs):
@@ -120,6 +128,23 @@ def test_memory_stepped_in_the_rollout_pays_what_the_whole_rollout_does(tmp_path
     torch.testing.assert_close(paid.total.view(250, 4), whole.total)
     assert whole.memory_before is not None
     torch.testing.assert_close(trained._x[:-1, :, -1 + trained._used], whole.memory_before["best"])
+
+
+def test_a_model_written_goal_measures(tmp_path: Path, jail: Jail) -> None:
+    environment = resolve_env("mountain_car_continuous")
+    compiled = compile_goal(GOAL, environment.interface, jail)
+    assert compiled.program is not None, compiled.findings
+    path = tmp_path / "goal.graph.json"
+    path.write_text(compiled.program.to_json())
+    graph_path = str(graph(tmp_path, UPRIGHT, environment, jail))
+    job = TrainJob(
+        env=EnvSpec(name="mountain_car_continuous"), goal=Goal(kind="model", code=GOAL, path=str(path)),
+        members=(Member("u", 0),), programs={"u": graph_path}, out=str(tmp_path),
+        ppo=PpoConfig.for_environment(environment, **BRIEF),
+    )  # fmt: skip
+    [result] = run_train_job(job)
+    assert result.state == "trained", result.error
+    assert -1.2 <= result.curve[-1].fitness <= 0.6 and set(dict(result.last_episodes)) <= {0.0, 1.0}
 
 
 @pytest.mark.slow

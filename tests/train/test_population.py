@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from rewardsmith.engine import Job, JobOutcome, LocalEngine
-from rewardsmith.errors import UsageError
+from rewardsmith.errors import RunError, UsageError
 from rewardsmith.train import RacingConfig, read_metrics, train_population
+from rewardsmith.train.jobfile import WorkerSpec, work
 from rewardsmith.train.population import shards
 from rewardsmith.train.racing import standing, survivors
-from rewardsmith.train.worker import RESULTS, WorkerSpec
 from rewardsmith.types import CurvePoint, EnvSpec, Goal, Member, MemberResult
 from tests.helpers import tiny_worker
 from tests.train.conftest import SMALL, files_of
@@ -33,7 +33,7 @@ class InProcess:
             if not job.result_path.exists():
                 spec = WorkerSpec.model_validate_json(job.spec_path.read_bytes())
                 self.ran.append(list(spec.job.members))
-                job.result_path.write_bytes(RESULTS.dump_json(tiny_worker.run(spec.job)))
+                work(job.spec_path, tiny_worker.run)
             yield JobOutcome(job=job, state="done")
 
 
@@ -119,6 +119,19 @@ def test_a_job_that_takes_too_long_is_timed_out(tmp_path: Path) -> None:
     programs = graphs(tmp_path, a={"program": "Slow", "arguments": [60]})
     results = train(tmp_path / "run", programs, LocalEngine(workers=1), seeds=[0], timeout_s=4.0)
     assert results["a"].members[0].state == "timed_out"
+
+
+@pytest.mark.parametrize("engine", [InProcess(), LocalEngine(workers=1)], ids=["here", "process"])
+def test_a_broken_run_folder_is_told_and_blamed_on_no_candidate(tmp_path: Path, engine) -> None:
+    """The error must not outlive its cause: mended, the same call trains."""
+    programs = graphs(tmp_path, a=NEAR)
+    folder = tmp_path / "run/candidates/a/seeds/0"
+    folder.mkdir(parents=True)
+    (folder / "checkpoint.safetensors").write_bytes(b"rubbish")
+    with pytest.raises(RunError, match="remove"):
+        train(tmp_path / "run", programs, engine, seeds=[0])
+    (folder / "checkpoint.safetensors").unlink()
+    assert train(tmp_path / "run", programs, engine, seeds=[0])["a"].members[0].state == "trained"
 
 
 # --- racing on made-up results -------------------------------------------------------------------------------------
