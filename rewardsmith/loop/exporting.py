@@ -32,6 +32,7 @@ def export_run(run: str | Path, out: Path, *, candidate: str | None = None, runs
     return export_reward(
         files.graph_path.read_text(),
         files.reward_path.read_text(),
+        environment.interface,
         environment,
         next((p for p in policies if p.exists()), None),
         out,

@@ -21,7 +21,8 @@ def reply(term: str, name: str = "term") -> str:
     """A model's reply with a one-component reward."""
     return (
         "A short plan.\n\n```python\ndef compute_reward(obs, action, next_obs, *, weight=1.0):\n"
-        f'    """Designed for a test."""\n    {name} = weight * ({term})\n    return {name}, {{"{name}": {name}}}\n```\n'
+        f'    """Designed for a test."""\n    {name} = weight * ({term})\n'
+        f'    return {name}, {{"{name}": {name}}}\n```\n'
     )
 
 
