@@ -40,7 +40,7 @@ def drive(folder: RunFolder, config: DesignConfig, *, observe: Observer, approve
         except KeyboardInterrupt:
             raise Interrupted(f"interrupted; nothing recorded is lost: rewardsmith resume {folder.root}") from None
         except BudgetSpent:
-            write_report(summarize(folder))
+            write_report(summarize(folder), budget_spent=True)
             raise
         finally:
             parts.close()

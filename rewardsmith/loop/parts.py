@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -168,6 +169,7 @@ class Parts:
     def close(self) -> None:
         if "jail" in self.__dict__:
             self.jail.close()
+        self.journal.put(f"session/{time.time_ns()}", {"wall_s": self.budget.wall_s})
         self.journal.close()
 
 

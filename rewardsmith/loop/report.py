@@ -12,6 +12,7 @@ from rewardsmith.analyze.report import (
     ReportData,
     ReportHeadline,
     RoundFeedback,
+    RunStatus,
     Scores,
     render_report,
 )
@@ -25,15 +26,15 @@ FILM_CAPTION = "One episode of the designed reward's best policy (the median of 
 BUILTIN_NOTE = "The rewards were composed and mutated by `builtin`, which is not a language model."
 
 
-def write_report(run: RunSummary) -> Path:
+def write_report(run: RunSummary, *, budget_spent: bool = False) -> Path:
     """Write `report.html` into the run's folder; returns its path."""
     path = run.root / "report.html"
-    write_text(path, render_report(report_data(run)))
+    write_text(path, render_report(report_data(run, budget_spent=budget_spent)))
     return path
 
 
-def report_data(run: RunSummary) -> ReportData:
-    """Everything the report shows. Raises nothing that a missing part could cause: it is left out instead."""
+def report_data(run: RunSummary, *, budget_spent: bool = False) -> ReportData:
+    """Everything the report shows; what the run has not come to yet is left out."""
     info = RunFolder.open(run.root).info
     config = run.config
     final = run.final.get(run.best) if run.best else None
@@ -45,7 +46,7 @@ def report_data(run: RunSummary) -> ReportData:
         environment_about=_about(run),
         goal_kind=run.task.goal.kind if run.task else "native",
         goal_about=run.task.goal.about if run.task else "",
-        status="finished" if run.finished else "interrupted",
+        status=_status(run, budget_spent),
         created=info.created[:16].replace("T", " "),
         designer="" if config.method == "given" else config.model.llm,
         method=config.method,
@@ -59,7 +60,7 @@ def report_data(run: RunSummary) -> ReportData:
             calls=run.spent.calls,
             tokens=run.spent.tokens,
             env_steps=run.spent.env_steps,
-            wall_s=run.training_s,
+            wall_s=run.wall_s,
             usd=run.spent.usd if config.model.usd_per_million else None,
             limits=config.budget,
         ),
@@ -68,6 +69,12 @@ def report_data(run: RunSummary) -> ReportData:
         media=_media(run),
         notes=(*config.notes, *([BUILTIN_NOTE] if config.model.llm == "builtin" and config.method != "given" else [])),
     )
+
+
+def _status(run: RunSummary, budget_spent: bool) -> RunStatus:
+    if run.finished:
+        return "finished" if run.best else "nothing acceptable"
+    return "budget spent" if budget_spent else "interrupted"
 
 
 def _about(run: RunSummary) -> str:

@@ -92,15 +92,10 @@ class RunSummary(Record):
     headline: Headline | None
     final: dict[str, TrainingResult]
     spent: Spent
+    wall_s: float  # of all sessions that ended by themselves
 
     def candidate(self, id: str) -> Candidate:
         return next(c for c in self.candidates if c.id == id)
-
-    @property
-    def training_s(self) -> float:
-        """Process seconds of all trainings, summed over members."""
-        everything = [c.training for c in self.candidates if c.training] + list(self.final.values())
-        return sum(m.wall_s for result in everything for m in result.members)
 
     @property
     def best_path(self) -> Path | None:
@@ -211,6 +206,7 @@ def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
         headline=headline_of(final, best) if best else None,
         final=final,
         spent=spent(journal, config),
+        wall_s=sum(float(journal.get(key)["wall_s"]) for key in journal.keys("session/")),
     )
 
 

@@ -12,6 +12,7 @@ from rewardsmith.analyze.report.data import (
     ReportData,
     ReportHeadline,
     RoundFeedback,
+    RunStatus,
     Scores,
 )
 from rewardsmith.analyze.report.render import render_report
@@ -23,6 +24,7 @@ __all__ = [
     "ReportData",
     "ReportHeadline",
     "RoundFeedback",
+    "RunStatus",
     "Scores",
     "render_report",
 ]
