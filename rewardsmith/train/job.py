@@ -199,11 +199,6 @@ class _Shard:
             self._blame(group, str(error))
             together.close()
             return None
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise RunError(
-                f"the checkpoints in {group[0].folder} do not fit this training: {error}",
-                hint=f"remove {group[0].folder.parent} to train its members from the start",
-            ) from error
         return together
 
     def _blame(self, group: list[_MemberRun], error: str) -> None:
@@ -297,7 +292,14 @@ class _Together:
         population.restart_episodes()
         for i, checkpoint in enumerate(saved):
             if checkpoint:
-                population.load_member(i, checkpoint.state)
+                try:
+                    population.load_member(i, checkpoint.state)
+                except (KeyError, ValueError, RuntimeError) as error:
+                    folder = self.runs[i].folder
+                    raise RunError(
+                        f"the checkpoint in {folder} does not fit this training: {error}",
+                        hint=f"remove {folder} to train this member from the start",
+                    ) from error
         if saved[0] and not population.world.can_restore:
             population.restart_episodes()
 

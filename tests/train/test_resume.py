@@ -106,7 +106,7 @@ def test_a_job_stops_at_checkpoints_only(train) -> None:
 def test_sigkill_at_random_moments(tmp_path: Path, can_restore: bool) -> None:
     ppo = SMALL.model_copy(update={"env_steps": 1200, "evaluations": 5, "checkpoint_steps": 60})
     graph = tmp_path / "graph.json"
-    graph.write_text(json.dumps({"program": "Slow", "arguments": [0.01]}))
+    graph.write_text(json.dumps({"program": "Slow", "arguments": [0.02]}))
 
     def job(out: str) -> TrainJob:
         return TrainJob(
@@ -123,7 +123,7 @@ def test_sigkill_at_random_moments(tmp_path: Path, can_restore: bool) -> None:
     while True:
         process = multiprocessing.get_context("fork").Process(target=tiny_worker.run, args=(job("killed"),))
         process.start()
-        process.join(timeout=moments.uniform(0.05, 0.4))
+        process.join(timeout=moments.uniform(0.02, 0.1 + 0.02 * kills))  # longer and longer: it must end
         if process.exitcode is not None:
             assert process.exitcode == 0
             break
