@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from rewardsmith.analyze.reflection import reflect
 from rewardsmith.bank import Bank, record_bank
@@ -19,7 +18,7 @@ from rewardsmith.design.builtin import BuiltinDesigner, screen_terms
 from rewardsmith.design.designer import Designer, EnvironmentCard, ModelDesigner
 from rewardsmith.engine import LocalEngine
 from rewardsmith.envs import Environment, resolve_env
-from rewardsmith.errors import RewardsmithError, UsageError
+from rewardsmith.errors import RewardsmithError
 from rewardsmith.jail import Jail
 from rewardsmith.llm import ChatModel, RecordingModel, open_model
 from rewardsmith.loop.events import Observer, PointMeasured, Said
@@ -133,7 +132,7 @@ class Parts:
 
     @cached_property
     def ppo(self) -> PpoConfig:
-        return ppo_for(self.environment, self.config.training)
+        return PpoConfig.for_environment(self.environment, **self.config.training)
 
     def train(
         self, key: str, programs: Mapping[str, Path], *, seeds: Sequence[int], racing: bool | None = None
@@ -182,22 +181,6 @@ def card_of(environment: Environment) -> EnvironmentCard:
         horizon=environment.horizon,
         dt=environment.dt,
     )
-
-
-def ppo_for(environment: Environment, overrides: Mapping[str, object]) -> PpoConfig:
-    """The environment's own training settings with the person's on top.
-
-    Raises: UsageError: an unknown setting, or a value that cannot be.
-    """
-    try:
-        return PpoConfig.model_validate(environment.training.model_dump() | dict(overrides))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"training setting {where}: {first['msg']}" if where else f"training settings: {first['msg']}",
-            hint=f"settings are {', '.join(PpoConfig.model_fields)}",
-        ) from None
 
 
 def attempt(what: str, action: Callable[[], object], say: Callable[[str], None]) -> None:

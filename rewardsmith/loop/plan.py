@@ -15,7 +15,7 @@ from rewardsmith.design.prompts import PromptLibrary
 from rewardsmith.envs import Environment, resolve_env
 from rewardsmith.llm import ChatModel, Message, estimate_tokens
 from rewardsmith.loop.goal import settle_task
-from rewardsmith.loop.parts import BANK_TRANSITIONS, card_of, ppo_for
+from rewardsmith.loop.parts import BANK_TRANSITIONS, card_of
 from rewardsmith.train import PpoConfig
 from rewardsmith.types import Goal, Record, Task
 
@@ -47,7 +47,7 @@ class _NoModel:
 def plan_run(config: DesignConfig) -> Plan:
     """Raises: RewardsmithError: the environment, the task or the training settings are wrong."""
     environment = resolve_env(config.env.name, kwargs=dict(config.env.kwargs))
-    ppo = ppo_for(environment, config.training)
+    ppo = PpoConfig.for_environment(environment, **config.training)
     task = settle_task(config, environment)
     model: ChatModel | None = None if config.model.llm == "builtin" else _NoModel()  # type: ignore[assignment]
     prompts: list[tuple[str, str]] = []
