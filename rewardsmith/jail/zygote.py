@@ -146,6 +146,7 @@ def _child(
 ) -> NoReturn:
     """Lock, run, write, exit. Never returns, whatever goes wrong: a child must not go on as a second zygote."""
     code = 1
+    gc.disable()  # it will not live long enough to profit
     try:
         lock(limits, output=output, alive=alive, null=null, zygote=zygote, filtered=filtered)
         os.write(ALIVE_FD, b"\n")  # from here on whatever goes wrong is the payload's fault

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rewardsmith.reward import ops
-from rewardsmith.reward.graph import MAX_MEMORY_FLOATS, Input, MemorySpec
+from rewardsmith.reward.graph import MAX_MEMORY_FLOATS, Input, MemorySpec, Source
 from rewardsmith.reward.vocabulary import NAME
 from rewardsmith.types import RewardInterface
 
@@ -24,16 +24,50 @@ class Mistake(Exception):
         self.id = id
 
 
-class Features(dict[str, Tensor]):
-    """A dict of features that says which names exist when one does not."""
+class InputLeftOut(Exception):
+    """The code needs an input that was left out of the trace to save time: trace again with all of them."""
 
-    def __missing__(self, name: object) -> Tensor:
-        close = get_close_matches(str(name), self, n=2, cutoff=0.5)
+
+class Features(Mapping[str, Tensor]):
+    """Named features, read-only.
+
+    Tracing costs time per input, so the tracer leaves out features that the source does not name. Whatever could show
+    that (another spelling of the name, a loop over all features) raises InputLeftOut instead of a wrong answer.
+
+    Args:
+        present: the features of this trace.
+        offered: the names of all features there are.
+    """
+
+    def __init__(self, present: Mapping[str, Tensor], offered: Collection[str]) -> None:
+        self._present = present
+        self._offered = offered
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name in self._present:
+            return self._present[name]
+        if name in self._offered:
+            raise InputLeftOut(name)
+        close = get_close_matches(str(name), self._offered, n=2, cutoff=0.5)
         guess = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-        raise Mistake("trace.feature", f"there is no feature {str(name)[:60]!r}{guess} There are: {', '.join(self)}")
+        raise Mistake("trace.feature", f"no feature {str(name)[:60]!r}{guess} There are: {', '.join(self._offered)}")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._offered
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self._offered else default
+
+    def __iter__(self) -> Iterator[str]:
+        if len(self._present) < len(self._offered):
+            raise InputLeftOut
+        return iter(self._present)
+
+    def __len__(self) -> int:
+        return len(self._offered)
 
 
-EPISODE_FRAMES = ("total", "last", "low", "high")
+EPISODE_FRAMES: tuple[Source, ...] = ("total", "last", "low", "high")
 
 
 class View(NamedTuple):
@@ -44,7 +78,7 @@ class View(NamedTuple):
     next_obs: Features
     memory: dict[str, Tensor]
     parameters: dict[str, Any]
-    episode: dict[str, dict[str, Tensor]]
+    episode: tuple[Features, ...]
     action: Any = None
     length: Any = None
 
@@ -57,17 +91,22 @@ def frame_inputs(interface: RewardInterface) -> list[Input]:
     return [*inputs, Input(source="next_obs", name="terminated", dtype="bool")]
 
 
-def view_of(inputs: list[Input], tensors: tuple[Tensor, ...]) -> View:
+def view_of(inputs: Sequence[Input], tensors: Sequence[Tensor], offered: Sequence[Input]) -> View:
+    """Sort `tensors`, the values of `inputs`, for the candidate; `offered` are all inputs there are."""
     groups: dict[str, dict[str, Tensor]] = {}
     for entry, tensor in zip(inputs, tensors, strict=True):
         groups.setdefault(entry.source, {})[entry.name] = tensor
+
+    def features(source: Source) -> Features:
+        return Features(groups.get(source, {}), [entry.name for entry in offered if entry.source == source])
+
     return View(
         rows=next(t for e, t in zip(inputs, tensors, strict=True) if e.source != "parameter").shape[0],
-        obs=Features(groups.get("obs", {})),
-        next_obs=Features(groups.get("next_obs", {})),
+        obs=features("obs"),
+        next_obs=features("next_obs"),
         memory=groups.get("memory", {}),
         parameters=dict(groups.get("parameter", {})),
-        episode={kind: groups.get(kind, {}) for kind in EPISODE_FRAMES},
+        episode=tuple(features(kind) for kind in EPISODE_FRAMES),
         action=groups.get("action", {}).get(""),
         length=groups.get("length", {}).get(""),
     )

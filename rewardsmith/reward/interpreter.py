@@ -125,7 +125,8 @@ def bind(node: Node, device_slot: int) -> Step:
 
     call = _SUBSTITUTES.get(node.op) or ops.overload(node.op)
     arguments = [_argument(value, device_slot) for value in node.args]
-    keywords = {name: _argument(value, device_slot) for name, value in node.kwargs.items()}
+    placed = {"device": {"device": "target"}} if node.op in ops.MAKERS else {}
+    keywords = {name: _argument(value, device_slot) for name, value in (placed | node.kwargs).items()}
     fixed = {name: value for name, (value, read) in keywords.items() if read is None}
     if any(read for _, read in keywords.values()):
         readers = {name: read for name, (_, read) in keywords.items() if read}

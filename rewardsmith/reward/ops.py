@@ -46,10 +46,7 @@ _LOOKUPS = "index.Tensor index_select gather scatter.value scatter.src embedding
 
 _PRODUCTS = "mm bmm mv dot addmm baddbmm linalg_cross"
 
-_MAKERS = """
-zeros ones full arange arange.start arange.start_step linspace scalar_tensor eye zeros_like ones_like full_like
-new_zeros new_ones new_full
-"""
+_MAKERS = "zeros ones full arange arange.start arange.start_step linspace scalar_tensor eye"
 
 GETITEM = "getitem"  # (multi-output value, index): one of the outputs of an op like max.dim
 SYM_SIZE = "sym_size"  # (tensor, dim): a size that depends on the batch; only for sizes of other tensors
@@ -85,12 +82,15 @@ def _full_names(*groups: str) -> list[str]:
     return [f"aten.{name}" if "." in name else f"aten.{name}.default" for name in names]
 
 
-ALLOWED: frozenset[str] = frozenset(_full_names(_POINTWISE, _REDUCTIONS, _VIEWS, _LOOKUPS, _PRODUCTS, _MAKERS))
+MAKERS: frozenset[str] = frozenset(_full_names(_MAKERS))  # they are always given the device of the inputs
+SHAPE_ONLY: frozenset[str] = frozenset(_full_names(_SHAPE_ONLY))
+ALLOWED: frozenset[str] = (
+    frozenset(_full_names(_POINTWISE, _REDUCTIONS, _VIEWS, _LOOKUPS, _PRODUCTS)) | MAKERS | SHAPE_ONLY
+)
 ALONG: dict[str, str] = {
     **dict.fromkeys(_full_names(_ALONG_DIM), "dim"),
     **dict.fromkeys(_full_names(_ALONG_DIMS), "dims"),
 }  # name of the argument that says which dimension
-SHAPE_ONLY: frozenset[str] = frozenset(_full_names(_SHAPE_ONLY))
 SIZE_TAKING: frozenset[str] = frozenset(_full_names(_SIZE_TAKING))
 
 

@@ -7,6 +7,7 @@ tensors; one that is used as a plain number is fixed at its default ("structural
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -33,7 +34,7 @@ from torch.overrides import TorchFunctionMode
 from rewardsmith.reward import warmup
 from rewardsmith.reward.contract import (
     EPISODE_FRAMES,
-    Features,
+    InputLeftOut,
     Mistake,
     View,
     accepted_parameters,
@@ -100,6 +101,7 @@ class _Source:
     """Executed candidate source; functions by name."""
 
     def __init__(self, text: str) -> None:
+        self.text = text
         self._scope = candidate_globals()
         exec(compile(text, SOURCE_NAME, "exec", dont_inherit=True), self._scope)
 
@@ -133,8 +135,8 @@ def _trace_reward(
                 features=tuple(feature.name for feature in interface.features),
                 parameters=dict(parameters),
                 memory=memory,
-                reward=_traced(reward, [*frames, *remembered, *free]),
-                potential=_traced(potential, [*state, *free]) if "potential" in functions else None,
+                reward=_traced(reward, source.text, [*frames, *remembered, *free]),
+                potential=_traced(potential, source.text, [*state, *free]) if "potential" in functions else None,
                 structural=tuple(sorted(fixed)),
             )
         except ParameterNeeded as needed:
@@ -152,37 +154,48 @@ def _trace_goal(source: _Source, interface: RewardInterface) -> GoalGraph:
         }
 
     def episode(view: View) -> dict[str, Tensor]:
-        result = source["episode"](*(Features(view.episode[kind]) for kind in EPISODE_FRAMES), view.length)
+        result = source["episode"](*view.episode, view.length)
         if not isinstance(result, tuple) or len(result) != 2:
             raise Mistake("trace.output", "episode returns (success, progress)")
         return {
             name: per_row(value, name, view.rows) for name, value in zip(("success", "progress"), result, strict=True)
         }
 
-    traced = _traced(step, frame_inputs(interface))
+    traced = _traced(step, source.text, frame_inputs(interface))
     sums = [Input(source=kind, name=name) for kind in EPISODE_FRAMES for name in traced.outputs]
     return GoalGraph(
         interface=interface.digest,
         features=tuple(feature.name for feature in interface.features),
         step=traced,
-        episode=_traced(episode, [*sums, Input(source="length", name="")]),
+        episode=_traced(episode, source.text, [*sums, Input(source="length", name="")]),
     )
 
 
 # --- tracing -------------------------------------------------------------------------------------------------------
 
 
-def _traced(function: Callable[[View], dict[str, Tensor]], inputs: list[Input]) -> FunctionGraph:
-    """Trace `function` on fake inputs."""
+def _traced(function: Callable[[View], dict[str, Tensor]], source: str, offered: list[Input]) -> FunctionGraph:
+    """Trace `function` on fake inputs: first only on those that the source names, then, if need be, on all."""
+    named = [e for e in offered if e.source not in ("obs", "next_obs", *EPISODE_FRAMES) or repr(e.name) in source]
+    if any(entry.source != "parameter" for entry in named):  # something has to carry the rows
+        with contextlib.suppress(InputLeftOut):
+            return _traced_on(named, function, offered)
+    return _traced_on(offered, function, offered)
+
+
+def _traced_on(
+    inputs: list[Input], function: Callable[[View], dict[str, Tensor]], offered: list[Input]
+) -> FunctionGraph:
     shapes = ShapeEnv(allow_scalar_outputs=False, allow_dynamic_output_shape_ops=False)
     mode = FakeTensorMode(shape_env=shapes, allow_non_fake_inputs=True)
+    mode.cache_enabled = False  # with symbolic sizes it never hits from one trace to the next, and filling it is slow
     sizes = {size for entry in inputs for size in entry.shape}
     rows = next(prime for prime in _PRIMES if prime not in sizes)
     fakes = [_fake(entry, rows, mode, place) for place, entry in enumerate(inputs)]
     names: list[str] = []
 
     def flat(*tensors: Tensor) -> list[Tensor]:
-        view = view_of(inputs, tensors)
+        view = view_of(inputs, tensors, offered)
         with ParameterWatch(view.parameters):
             outputs = function(view)
         names[:] = outputs

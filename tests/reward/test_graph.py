@@ -10,11 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from rewardsmith.errors import RewardRefused
 from rewardsmith.reward import ops
 from rewardsmith.reward.findings import FINDINGS
 from rewardsmith.reward.graph import MAX_CONSTANT_ELEMENTS, MAX_NODES, parse_graph
+from rewardsmith.reward.program import RewardProgram
 from rewardsmith.types import ActionSpec, RewardInterface
 from tests.reward.corpus.interface import INTERFACE
 
@@ -250,3 +253,17 @@ def test_tables_name_allowed_operations_only() -> None:
     assert set(ops.ALONG) | ops.SHAPE_ONLY | ops.SIZE_TAKING | ops.LIST_RETURNING <= ops.ALLOWED
     with pytest.raises(KeyError):
         ops.overload("aten.rand.default")
+
+
+def test_values_made_without_a_device_go_where_the_inputs_are() -> None:
+    data = graph()
+    data["reward"]["nodes"] += [
+        node("aten.zeros.default", [3]),
+        node("aten.add.Tensor", {"ref": 1}, {"ref": 7}),
+        node("aten.sum.dim_IntList", {"ref": 8}, [-1]),
+    ]
+    data["reward"]["outputs"]["total"] = 9
+    program = RewardProgram(parse_graph(data, INTERFACE))
+    with FakeTensorMode():
+        frame = {"height": torch.empty(4, device="cuda"), "velocity": torch.empty((4, 3), device="cuda")}
+        assert program({}, torch.empty((4, 2), device="cuda"), frame).total.device.type == "cuda"

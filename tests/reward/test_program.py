@@ -246,3 +246,24 @@ def test_gpu_agrees_with_cpu(name: str, jail: Jail) -> None:
     there = lambda frame: {k: v.cuda() for k, v in frame.items()}
     expected, result = program(obs, action, after), program(there(obs), action.cuda(), there(after))
     torch.testing.assert_close(result.total.cpu(), expected.total, rtol=1e-5, atol=1e-6)
+
+
+# --- inputs that the source does not spell out ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "sum(v.sum(-1) for k, v in next_obs.items() if k in ('velocity', 'position'))",
+        "sum(next_obs[k].sum(-1) for k in sorted(next_obs) if k.startswith('v') or k.startswith('p'))",
+        "sum(dict(next_obs)[k].sum(-1) for k in ('velo' + 'city', f'{\"posi\"}tion'))",
+        "sum({**next_obs}[k].sum(-1) for k in next_obs.keys() if k.endswith('ity') or k == 'position')",
+        "(next_obs.get('velo' + 'city') + next_obs['position']).sum(-1) if 'height' in obs else None",
+    ],
+)
+def test_features_may_be_named_in_any_way(expression: str, jail: Jail) -> None:
+    program = compiled(f"def compute_reward(obs, action, next_obs):\n    return {expression}, {{}}\n", jail)
+    frames = transition(5)
+    expected = frames[2]["velocity"].sum(-1) + frames[2]["position"].sum(-1)
+    torch.testing.assert_close(program(*frames).total, expected)
+    assert set(program.unused_features) == {"height", "joints", "room", "contact", "message"}
