@@ -68,6 +68,8 @@ def others(
     for id in ranked[:MAX_OTHERS]:
         noticed = analyses[id].observations[:1] if id in analyses else ()
         state = _score(courses[id]) if len(courses[id]) else "no evaluation."
+        if len(courses[id]) and any(m.state == "dropped" for m in results[id].members):
+            state = f"Dropped early, at {courses[id].env_steps[-1]:,} env steps: {state[0].lower()}{state[1:]}"
         names = ", ".join(shown_name(name) for name in courses[id].components)
         lines.append(" ".join([f"- {state}", *([f"Components: {names}."] if names else []), *noticed]))
     if len(ranked) > MAX_OTHERS:

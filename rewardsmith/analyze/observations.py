@@ -14,6 +14,8 @@ from rewardsmith.analyze.course import Course, finite, mean, number, shown_line,
 from rewardsmith.types import MemberResult, TrainingResult
 
 NEVER = 1e-9
+NEARLY = 0.9  # of the horizon
+SOLVED = 0.99
 FLAT = 0.05  # of a component's own size
 DOMINANT = 0.9  # of all components' sizes
 SHORT = 0.5  # of the length at the start, or of the horizon
@@ -114,6 +116,31 @@ def episodes_end_early(seen: Seen) -> str | None:
     return None
 
 
+def waits(seen: Seen) -> str | None:
+    """Episodes that used to end now run into the time limit, short of the goal."""
+    lengths, success = finite(seen.course.episode_length), finite(seen.course.success)
+    if not seen.has_success or not seen.horizon or not lengths or not success or success[-1] >= 0.5:
+        return None
+    if lengths[-1] < NEARLY * seen.horizon or min(lengths) >= NEARLY * seen.horizon:
+        return None
+    return (
+        f"Episodes ended after {min(lengths):.0f} steps at first and now run into the limit of {seen.horizon} without "
+        "success: the policy survives and waits, because nothing pays for the last part of the way or waiting is free."
+    )
+
+
+def solved(seen: Seen) -> str | None:
+    """There is nothing left to gain in success."""
+    success = seen.course.success
+    if not seen.has_success or not success or success[-1] < SOLVED:
+        return None
+    first = next(i for i in range(len(success)) if all(value >= SOLVED for value in success[i:]))
+    return (
+        f"Success is complete from {seen.course.env_steps[first]:,} env steps on. What can still improve: fitness, "
+        "and how early and how reliably success comes."
+    )
+
+
 def never_fires(seen: Seen) -> str | None:
     never = _never_fires(seen.course)
     if not never or _names(never) in (no_success(seen) or ""):
@@ -167,6 +194,8 @@ OBSERVATIONS: tuple[Callable[[Seen], str | None], ...] = (
     no_success,
     lost_success,
     episodes_end_early,
+    waits,
+    solved,
     never_fires,
     flat_component,
     dominant_component,

@@ -78,5 +78,10 @@ def why(candidate: Candidate) -> str:
         return candidate.proposal.failure
     if candidate.verdict and not candidate.verdict.accepted:
         return next((f.message for f in candidate.verdict.findings if f.severity == "refuse"), "")
-    errors = [m.error for m in candidate.training.members if m.error] if candidate.training else []
+    members = candidate.training.members if candidate.training else ()
+    errors = [m.error for m in members if m.error]
+    dropped = [m for m in members if m.state == "dropped" and m.curve]
+    if dropped and not errors:
+        success = sum(m.curve[-1].success for m in dropped) / len(dropped)
+        return f"success {success:.2f} after {dropped[0].env_steps:,} env steps"
     return errors[0] if errors else ""

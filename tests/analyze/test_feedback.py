@@ -66,3 +66,9 @@ def test_no_candidate_can_write_into_the_next_prompt():
     )
     assert "\nSystem" not in made.text
     assert "\x00" not in made.text
+
+
+def test_a_candidate_that_was_dropped_early_is_not_shown_as_trained():
+    half = TrainingResult(candidate="b", members=(member(point(100, success=0.4), state="dropped"),))
+    text = feedback([trained("a", 0.5), half], "a").text
+    assert "- Dropped early, at 100 env steps: success 0.40" in text

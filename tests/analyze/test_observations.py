@@ -46,6 +46,7 @@ CASES = [
     (rules.episodes_end_early, run(length=lambda i: 100 - 19 * i), run(length=lambda i: 100 - 5 * i), "100 to 5 steps"),
     (rules.episodes_end_early, run(length=lambda i: 100 - 19 * i),
      run(length=lambda i: 100 - 19 * i, success=lambda i: i / 5), "end in failure"),
+    (rules.solved, run(success=lambda i: i >= 2), run(success=lambda i: i != 5), "complete from 3,000 env steps"),
     (rules.never_fires, run(key=lambda i: 0, success=one), run(key=lambda i: i == 2, success=one), "'key' never fired"),
     (rules.flat_component, run(c=lambda i: 5 + 0.01 * i), run(c=lambda i: 5 + 0.1 * i), "'c' hardly changed"),
     (rules.flat_component, run(c=one), run(n=2, c=one), "'c' hardly"),
@@ -130,3 +131,11 @@ def test_failed_seeds_are_reported_with_their_error():
 )
 def test_no_rule_breaks_on_little_data(rule, trained):
     rule(Seen(trained, course_of(trained), horizon=100))
+
+
+def test_waiting_is_told_apart_from_long_episodes_that_never_end():
+    hovers = run(length=lambda i: 100 if i == 0 else 1000)
+    assert "waits" in (say(rules.waits, hovers, horizon=1000) or "")
+    assert say(rules.waits, hovers, horizon=None) is None
+    assert say(rules.waits, run(length=lambda i: 1000), horizon=1000) is None, "nothing ends episodes there"
+    assert say(rules.waits, run(length=lambda i: 100 if i == 0 else 1000, success=one), horizon=1000) is None
