@@ -21,6 +21,9 @@ class ModelConfig(Record):
     temperature: float = Field(default=1.0, ge=0, description="Sampling temperature of reward proposals (Eureka: 1.0).")
     max_tokens: PositiveInt = Field(default=3000, description="Longest reply, in tokens.")
     timeout_s: float = Field(default=300.0, gt=0, description="Longest wait for one reply, in seconds.")
+    concurrency: PositiveInt = Field(
+        default=4, description="Requests in flight at a time; 1 for a small local server that answers one by one."
+    )
     usd_per_million: tuple[float, float] | None = Field(
         default=None,
         description="Your price in dollars per million (prompt, completion) tokens; needed for a dollar budget.",

@@ -97,6 +97,8 @@ def design(
     settings: Settings = None,
     temperature: Annotated[float, typer.Option(min=0)] = 1.0,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest reply of the model.")] = 3000,
+    timeout_s: Annotated[float, typer.Option(min=1, help="Longest wait for one reply, in seconds.")] = 300,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight; 1 for a small local server.")] = 4,
     usd_per_million: Annotated[
         tuple[float, float] | None, typer.Option(help="Your prices: dollars per million prompt and completion tokens.")
     ] = None,
@@ -139,6 +141,8 @@ def design(
             base_url=base_url,
             temperature=temperature,
             max_tokens=max_tokens,
+            timeout_s=timeout_s,
+            concurrency=concurrency,
             usd_per_million=usd_per_million,
             strict_replay=strict,
         ),

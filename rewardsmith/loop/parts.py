@@ -81,6 +81,7 @@ class Parts:
             c.llm,
             base_url=c.base_url,
             timeout_s=c.timeout_s,
+            concurrency=c.concurrency,
             strict=c.strict_replay,
             desk_folder=self.folder.root / "desk",
         )

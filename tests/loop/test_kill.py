@@ -17,7 +17,7 @@ import rewardsmith
 from rewardsmith.config import DesignConfig
 from rewardsmith.envs import resolve_env
 from rewardsmith.loop.summary import RunSummary, load_run
-from rewardsmith.store import RunFolder
+from rewardsmith.store import Journal, RunFolder
 
 KILLS = 20
 DESIGN = """
@@ -55,16 +55,32 @@ def prepared(runs: Path) -> RunFolder:
     return RunFolder.create(runs, config().model_dump(mode="json"), env="hopper")
 
 
-def kill_after(root: Path, delay_s: float) -> bool:
-    """Drive the run in a process group of its own and kill all of it after `delay_s`. True: it finished before."""
-    process = subprocess.Popen(
+def drive(root: Path) -> subprocess.Popen[bytes]:
+    """Drive the run in a process group of its own."""
+    return subprocess.Popen(
         [sys.executable, "-c", DESIGN, str(root)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
+
+
+def records(root: Path) -> int:
+    with Journal(root / "journal.sqlite", read_only=True) as journal:
+        return len(journal.keys())
+
+
+def finished_before_the_kill(root: Path, rng: random.Random) -> bool:
+    """Drive the run and kill all of it at a random moment: some seconds in, or shortly after its next record."""
+    process, before = drive(root), records(root)
+    if rng.random() < 0.5:
+        deadline = time.monotonic() + rng.uniform(0.3, 9.0)
+    else:
+        while process.poll() is None and records(root) == before:
+            time.sleep(0.02)
+        deadline = time.monotonic() + rng.uniform(0.0, 1.5)
     try:
-        _, errors = process.communicate(timeout=delay_s)
+        _, errors = process.communicate(timeout=max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
@@ -90,20 +106,16 @@ def _timeless(value: object) -> object:
 @pytest.mark.timeout(900)
 def test_killed_at_random_moments_a_run_ends_the_same(tmp_path) -> None:
     assert resolve_env("hopper").make_world(1).can_restore
-    start = time.monotonic()
-    undisturbed = rewardsmith.resume_run(prepared(tmp_path / "calm").root)
-    whole_s = time.monotonic() - start
-    folder = prepared(tmp_path / "stormy")
-    rng = random.Random(0)
-    kills = 0
-    for _ in range(KILLS):
-        if kill_after(folder.root, rng.uniform(0.3, whole_s / 2)):
-            break
-        kills += 1
-    rewardsmith.resume_run(folder.root)
-    assert kills >= min(KILLS, 5), "the run was too short to be disturbed"
-    assert essence(load_run(folder.root)) == essence(undisturbed)
-    policies = sorted(p.relative_to(folder.root) for p in folder.root.glob("candidates/*/seeds/*/policy.safetensors"))
-    assert policies
-    for path in policies:
-        assert (folder.root / path).read_bytes() == (undisturbed.root / path).read_bytes(), path
+    calm = rewardsmith.resume_run(prepared(tmp_path / "calm").root)
+    rng, kills, storms = random.Random(0), 0, 0
+    while kills < KILLS:
+        storms += 1
+        stormy = prepared(tmp_path / f"storm-{storms}").root
+        while kills < KILLS and not finished_before_the_kill(stormy, rng):
+            kills += 1
+        rewardsmith.resume_run(stormy)
+        assert essence(load_run(stormy)) == essence(calm)
+        policies = sorted(p.relative_to(stormy) for p in stormy.glob("candidates/*/seeds/*/policy.safetensors"))
+        assert policies
+        for path in policies:
+            assert (stormy / path).read_bytes() == (calm.root / path).read_bytes(), path
