@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import unicodedata
 
 from rich.console import Console
@@ -13,7 +14,7 @@ from rich.markup import escape
 from rewardsmith.errors import RewardsmithError
 
 progress = Console(stderr=True, highlight=False)
-results = Console(highlight=False)
+results = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def wash(text: str, limit: int = 2000) -> str:

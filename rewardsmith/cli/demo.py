@@ -74,7 +74,7 @@ def demo(
     for title, run in finished:
         results.print(f"\n[bold cyan]{title}[/]")
         if run.best_path:
-            results.print(Syntax(run.best_path.read_text(), "python", background_color="default"))
+            results.print(Syntax(run.best_path.read_text(), "python", background_color="default", word_wrap=True))
         show_headline(run)
         results.print(f"Reward: {run.best_path}", soft_wrap=True)
         results.print(f"[bold]Report: {run.root / 'report.html'}[/]  (open it in a browser)", soft_wrap=True)

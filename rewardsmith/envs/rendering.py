@@ -10,6 +10,7 @@ import importlib
 import os
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -179,11 +180,14 @@ def draw_gym(env: Any, size: int) -> np.ndarray:
             hint="turn videos off, or use an environment with the render mode rgb_array",
         )
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     before = getattr(bare, "render_mode", None)
     bare.render_mode = "rgb_array"
     try:
-        frame = np.asarray(env.render())
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "pkg_resources is deprecated")  # pygame asks for it when first imported
+            frame = np.asarray(env.render())
     except Exception as error:  # a boundary: the environment is someone else's code
         raise EnvironmentFault(
             f"{type(bare).__name__} failed to draw: {type(error).__name__}: {error}",

@@ -152,7 +152,7 @@ def test_tuned_numbers_are_read_from_the_defaults():
 @pytest.mark.parametrize(
     "change",
     [
-        ("Wants", "Seeks"),
+        ("Terms", "Wishes"),
         (SIGNATURE, "By hand."),
         ("high position", "high unknown_feature"),
         ("position_weight=1.0,", ""),

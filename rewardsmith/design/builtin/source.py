@@ -33,8 +33,8 @@ def write_source(genome: Sequence[Term], interface: RewardInterface) -> str:
     specs = {f.name: f for f in interface.features}
     discrete, many = interface.action.kind != "continuous", interface.action.kind != "discrete"
     numbers = {k: v for term, name in zip(genome, names, strict=True) for k, v in term.parameters(name).items()}
-    wants = f"Wants {', '.join(term.key for term in genome)}."
-    head = "\n".join(textwrap.wrap(wants, 108, break_long_words=False, break_on_hyphens=False))
+    terms = f"Terms: {', '.join(term.key for term in genome)}."
+    head = "\n".join(textwrap.wrap(terms, 108, break_long_words=False, break_on_hyphens=False))
     code = [t.code(name, specs, discrete=discrete, many=many) for t, name in zip(genome, names, strict=True)]
     body = "\n".join([f'"""{head}', "", SIGNATURE, '"""', *code, "", _total(names), _returned(names)])
     parameters = "".join(f"    {name}={value!r},\n" for name, value in numbers.items())
@@ -55,7 +55,7 @@ def read_genome(code: str, interface: RewardInterface) -> Genome | None:
     doc = ast.get_docstring(function) if function else None
     if function is None or doc is None or SIGNATURE not in doc:
         return None
-    wants = re.match(r"Wants (.+?)\.\n\n", " ".join(doc.partition("\n\n")[0].split()) + "\n\n")
+    wants = re.match(r"Terms: (.+?)\.\n\n", " ".join(doc.partition("\n\n")[0].split()) + "\n\n")
     terms = [term_from_key(key) for key in wants[1].split(", ")] if wants else [None]
     known = {f.name for f in interface.features}
     if any(t is None or not _features_of(t) <= known for t in terms):
