@@ -55,8 +55,8 @@ def read_genome(code: str, interface: RewardInterface) -> Genome | None:
     doc = ast.get_docstring(function) if function else None
     if function is None or doc is None or SIGNATURE not in doc:
         return None
-    wants = re.match(r"Terms: (.+?)\.\n\n", " ".join(doc.partition("\n\n")[0].split()) + "\n\n")
-    terms = [term_from_key(key) for key in wants[1].split(", ")] if wants else [None]
+    listed = re.match(r"Terms: (.+?)\.\n\n", " ".join(doc.partition("\n\n")[0].split()) + "\n\n")
+    terms = [term_from_key(key) for key in listed[1].split(", ")] if listed else [None]
     known = {f.name for f in interface.features}
     if any(t is None or not _features_of(t) <= known for t in terms):
         return None
