@@ -15,7 +15,7 @@ def show_run(run: RunSummary) -> None:
         f"[bold]{wash(run.task.words if run.task else run.config.words)}[/]  ({run.config.env.name}, run {run.id})"
     )
     if run.task:
-        results.print(f"Success is measured by: {wash(run.task.goal.about)}  ({GOAL_KINDS[run.task.goal.kind]})")
+        results.print(f"Goal ({GOAL_KINDS[run.task.goal.kind]}): {wash(run.task.goal.about)}")
     show_headline(run)
     _candidates(run)
     spent = run.spent

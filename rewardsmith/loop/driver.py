@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rewardsmith.config import DesignConfig
 from rewardsmith.errors import BudgetSpent, Interrupted, NothingAcceptable
-from rewardsmith.loop.events import Observer, RoundStarted
+from rewardsmith.loop.events import Observer
 from rewardsmith.loop.final import film, retrain_winner
 from rewardsmith.loop.goal import ApproveGoal
 from rewardsmith.loop.goal_writing import settle
@@ -32,7 +32,6 @@ def drive(folder: RunFolder, config: DesignConfig, *, observe: Observer, approve
             steps = Steps(parts)
             best = load_method(config.method)(steps)
             if best is not None:
-                observe(RoundStarted("final"))
                 retrain_winner(parts, best)
                 if config.videos:
                     attempt("the video", lambda: film(parts, best), parts.say)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rewardsmith.errors import EnvironmentFault
 from rewardsmith.loop.evaluation import film_of, record_best, winner_policies
+from rewardsmith.loop.events import RoundStarted
 from rewardsmith.loop.parts import Parts
 from rewardsmith.loop.summary import FILM, FRESH_SEED, SPARSE, located_goal
 from rewardsmith.reward.compile import compile_reward
@@ -16,6 +17,7 @@ def retrain_winner(parts: Parts, winner: str) -> None:
     count = parts.config.final_seeds
     if count == 0:
         return
+    parts.observe(RoundStarted("final: fresh seeds"))
     programs = {winner: parts.graph_path(winner)}
     if add_reference(parts, SPARSE):
         programs[SPARSE] = parts.graph_path(SPARSE)

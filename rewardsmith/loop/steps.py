@@ -13,7 +13,7 @@ from rewardsmith.design.designer import DesignContext, ScoredCandidate
 from rewardsmith.loop.events import CandidateChanged, RoundStarted
 from rewardsmith.loop.parts import Parts
 from rewardsmith.loop.summary import candidate_state, component_means, pick_best, score_of
-from rewardsmith.types import Analysis, Feedback, Proposal, TrainingResult, Verdict
+from rewardsmith.types import Analysis, CandidateState, Feedback, Proposal, TrainingResult, Verdict
 
 
 class Steps:
@@ -139,6 +139,8 @@ class Steps:
 
     def train(self, round: int, ids: Sequence[str]) -> dict[str, TrainingResult]:
         """Train every accepted candidate on all search seeds, together."""
+        for id in ids:
+            self._parts.observe(CandidateChanged(id, CandidateState.TRAINING))
         results = self._parts.train(
             f"round-{round}", {id: self._parts.graph_path(id) for id in ids}, seeds=range(self._config.seeds)
         )
