@@ -33,7 +33,11 @@ ALLOWED = (
     "exit",
     "exit_group",
 )
-ANSWERED_ENOENT = ("newfstatat",)  # Python looks for source files when it formats a traceback: there are none
+# Asked by honest code on its way to an error message; refused with an error instead of death, and never carried out.
+ANSWERED = {
+    "newfstatat": errno.ENOENT,  # Python looks for source files when it formats a traceback: there are none
+    "ioctl": errno.ENOTTY,  # torch asks whether it may use colours: this is no terminal
+}
 
 PROT_EXEC = 0x4
 MAP_ANONYMOUS = 0x20
@@ -49,12 +53,12 @@ class Arch(NamedTuple):
 # fmt: off
 ARCHES = {
     "x86_64": Arch(0xC000003E, {
-        "write": 1, "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12, "rt_sigreturn": 15, "sched_yield": 24,
-        "mremap": 25, "madvise": 28, "getpid": 39, "exit": 60, "gettid": 186, "futex": 202, "clock_gettime": 228,
-        "exit_group": 231, "newfstatat": 262, "seccomp": 317, "getrandom": 318,
+        "write": 1, "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12, "rt_sigreturn": 15, "ioctl": 16,
+        "sched_yield": 24, "mremap": 25, "madvise": 28, "getpid": 39, "exit": 60, "gettid": 186, "futex": 202,
+        "clock_gettime": 228, "exit_group": 231, "newfstatat": 262, "seccomp": 317, "getrandom": 318,
     }),
     "aarch64": Arch(0xC00000B7, {
-        "write": 64, "newfstatat": 79, "exit": 93, "exit_group": 94, "futex": 98, "clock_gettime": 113,
+        "ioctl": 29, "write": 64, "newfstatat": 79, "exit": 93, "exit_group": 94, "futex": 98, "clock_gettime": 113,
         "sched_yield": 124, "rt_sigreturn": 139, "getpid": 172, "gettid": 178, "brk": 214, "munmap": 215,
         "mremap": 216, "mmap": 222, "mprotect": 226, "madvise": 233, "seccomp": 277, "getrandom": 278,
     }),
@@ -84,8 +88,8 @@ def filter_program(arch: Arch) -> list[Instruction]:
         kill,  # another ABI of the same processor
         (_LOAD, 0, 0, _NUMBER),
     ]
-    for name in ANSWERED_ENOENT:
-        program += [(_JUMP_EQUAL, 0, 1, arch.numbers[name]), (_RETURN, 0, 0, _ANSWER_ERRNO | errno.ENOENT)]
+    for name, answer in ANSWERED.items():
+        program += [(_JUMP_EQUAL, 0, 1, arch.numbers[name]), (_RETURN, 0, 0, _ANSWER_ERRNO | answer)]
     for name in ALLOWED:
         checks = _CHECKS.get(name, ())
         program += [(_JUMP_EQUAL, 0, len(checks) + 1, arch.numbers[name]), *checks, allow]

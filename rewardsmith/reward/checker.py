@@ -30,7 +30,7 @@ _FUNCTIONS: dict[tuple[str, ...], tuple[str, frozenset[str]]] = {
 }
 _NO_OPS = {("torch", "no_grad"), ("torch", "inference_mode"), ("torch", "enable_grad")}
 _DECORATORS = _NO_OPS | {("torch", "jit", "script"), ("torch", "jit", "export"), ("torch", "compile")}
-_AS_FUNCTIONS = {"clamp", "clip", "clamp_min", "clamp_max", "where"}  # x.clamp(...) -> torch.clamp(x, ...)
+_AS_FUNCTIONS = {"clamp", "clip", "clamp_min", "clamp_max", "where", "isclose"}  # x.clamp(...) -> torch.clamp(x, ...)
 _ATTRIBUTES = words.TENSOR_METHODS | words.TENSOR_ATTRIBUTES | words.CONTAINER_METHODS
 
 _STATEMENTS = (

@@ -72,6 +72,12 @@ def _cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) 
     return (x1 / next(lengths) * (x2 / next(lengths))).sum(dim=dim)
 
 
+def _isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8) -> Tensor:
+    """For the same reason."""
+    gap = (input - other).abs()
+    return (input == other) | (torch.isfinite(gap) & (gap <= atol + (rtol * other).abs()))
+
+
 def _full(size: Any, fill_value: Any, *, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
     if isinstance(fill_value, Tensor):
         return fill_value.to(dtype or torch.float32).expand(size)
@@ -108,6 +114,7 @@ def _holds_tensor(data: Any) -> bool:
 
 _REPLACED = {
     "cosine_similarity": _cosine_similarity,
+    "isclose": _isclose,
     "clamp": _clamp,
     "clip": _clamp,
     "clamp_min": _clamp_min,

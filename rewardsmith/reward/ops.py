@@ -16,15 +16,13 @@ _POINTWISE = """
 abs neg exp exp2 expm1 log log2 log10 log1p sqrt rsqrt reciprocal sin cos tan asin acos atan sinh cosh tanh asinh acosh
 atanh sigmoid relu silu gelu mish elu leaky_relu softplus log_sigmoid_forward hardtanh hardsigmoid hardswish celu selu
 erf erfc erfinv floor ceil round round.decimals trunc frac sign sgn isnan isinf nan_to_num deg2rad rad2deg sinc
-logical_not bitwise_not threshold
-add.Tensor add.Scalar sub.Tensor sub.Scalar rsub.Tensor rsub.Scalar mul.Tensor mul.Scalar div.Tensor div.Scalar
-div.Tensor_mode div.Scalar_mode floor_divide floor_divide.Scalar remainder.Tensor remainder.Scalar
-remainder.Scalar_Tensor fmod.Tensor fmod.Scalar pow.Tensor_Tensor pow.Tensor_Scalar pow.Scalar maximum minimum fmax fmin
-atan2 hypot copysign.Tensor copysign.Scalar xlogy.Tensor xlogy.Scalar_Other xlogy.Scalar_Self logaddexp logaddexp2
-heaviside lerp.Tensor lerp.Scalar addcmul addcdiv
-eq.Tensor eq.Scalar ne.Tensor ne.Scalar lt.Tensor lt.Scalar le.Tensor le.Scalar gt.Tensor gt.Scalar ge.Tensor ge.Scalar
-logical_and logical_or logical_xor bitwise_and.Tensor bitwise_and.Scalar bitwise_or.Tensor bitwise_or.Scalar
-bitwise_xor.Tensor bitwise_xor.Scalar isclose
+logical_not bitwise_not threshold add.Tensor add.Scalar sub.Tensor sub.Scalar rsub.Tensor rsub.Scalar mul.Tensor
+mul.Scalar div.Tensor div.Scalar div.Tensor_mode div.Scalar_mode floor_divide floor_divide.Scalar remainder.Tensor
+remainder.Scalar remainder.Scalar_Tensor fmod.Tensor fmod.Scalar pow.Tensor_Tensor pow.Tensor_Scalar pow.Scalar maximum
+minimum fmax fmin atan2 hypot copysign.Tensor copysign.Scalar xlogy.Tensor xlogy.Scalar_Other xlogy.Scalar_Self
+logaddexp logaddexp2 heaviside lerp.Tensor lerp.Scalar addcmul addcdiv eq.Tensor eq.Scalar ne.Tensor ne.Scalar
+lt.Tensor lt.Scalar le.Tensor le.Scalar gt.Tensor gt.Scalar ge.Tensor ge.Scalar logical_and logical_or logical_xor
+bitwise_and.Tensor bitwise_and.Scalar bitwise_or.Tensor bitwise_or.Scalar bitwise_xor.Tensor bitwise_xor.Scalar isclose
 clamp clamp.Tensor clamp_min clamp_min.Tensor clamp_max clamp_max.Tensor where.self masked_fill.Scalar
 masked_fill.Tensor mse_loss smooth_l1_loss huber_loss bucketize.Tensor
 """
@@ -32,8 +30,8 @@ masked_fill.Tensor mse_loss smooth_l1_loss huber_loss bucketize.Tensor
 _REDUCTIONS = """
 sum sum.dim_IntList mean mean.dim prod prod.dim_int nansum amax amin max max.dim min min.dim any any.dim any.dims all
 all.dim all.dims argmax argmin var.correction std.correction var_mean.correction logsumexp linalg_vector_norm
-norm.ScalarOpt_dim count_nonzero.dim_IntList median.dim
-cumsum cumprod cummax cummin logcumsumexp sort sort.stable topk _softmax _log_softmax
+norm.ScalarOpt_dim count_nonzero.dim_IntList median.dim cumsum cumprod cummax cummin logcumsumexp sort sort.stable topk
+_softmax _log_softmax
 """
 
 _VIEWS = """

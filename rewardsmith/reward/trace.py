@@ -8,6 +8,7 @@ tensors; one that is used as a plain number is fixed at its default ("structural
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import logging
 import re
@@ -16,9 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import sympy.sets.setexpr  # noqa: F401 (torch and sympy import it late, when no file can be opened any more)
 import torch
-import torch._subclasses.schema_check_mode
 from torch import Tensor
 from torch._dynamo.source import ConstantSource
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
@@ -60,6 +59,8 @@ SOURCE_NAME = "<reward>"
 _GUARD_SIZES = (1, 2, 3, 8, 1000, 2**20)
 _PRIMES = (97, 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167, 173, 179, 181, 191, 193, 197, 199)
 _MESSAGE_CHARS = 400
+# torch and sympy import these when they are first needed, which in the jail is too late.
+_IMPORTED_LATE = ("sympy.physics.units", "sympy.sets.setexpr", "torch._subclasses.schema_check_mode")
 _DATA_DEPENDENT = (GuardOnDataDependentSymNode, DataDependentOutputException, DynamicOutputShapeException)
 _DECIDES = "a decision or a size depends on the values of a tensor"
 _AS_NUMBER = {
@@ -84,6 +85,8 @@ def run(payload: dict[str, Any]) -> bytes:
 
 def warm() -> None:
     """Trace a few rewards that touch most of torch's tracing machinery, so that calls find it imported and cached."""
+    for module in _IMPORTED_LATE:
+        importlib.import_module(module)
     torch.set_num_threads(1)
     logging.disable(logging.CRITICAL)  # nobody reads it, and formatting a record opens files
     warnings.simplefilter("ignore")
@@ -297,7 +300,7 @@ def _explained(error: BaseException) -> dict[str, Any]:
     if isinstance(error, ModuleNotFoundError):  # torch tried to load something that honest rewards never need
         return {
             "id": "trace.operation",
-            "message": "an operation needs parts of torch that are not there",
+            "message": f"an operation needs a part of torch that is not there ({text[-60:]})",
             "line": line,
         }
     if isinstance(error, (MemoryError, RecursionError)):

@@ -18,21 +18,20 @@ def _words(text: str) -> frozenset[str]:
 
 
 TORCH_FUNCTIONS = _words("""
-abs absolute acos acosh add addcdiv addcmul all allclose amax amin aminmax any arange arccos arccosh arcsin arcsinh
-arctan arctan2 arctanh argmax argmin argsort asin asinh atan atan2 atanh atleast_1d atleast_2d baddbmm bitwise_and
-bitwise_not bitwise_or bitwise_xor bmm broadcast_tensors broadcast_to bucketize cat ceil chunk clamp clamp_max
-clamp_min clip clone column_stack concat concatenate copysign cos cosh cosine_similarity count_nonzero cross cummax
-cummin cumprod cumsum deg2rad diag diag_embed diagonal diff div divide dot dsplit dstack einsum eq erf erfc erfinv exp
-exp2 expand_copy expm1 eye fix flatten flip fliplr flipud float_power floor floor_divide fmax fmin fmod frac full
-full_like gather ge greater greater_equal gt heaviside hstack hypot index_select inner is_floating_point is_tensor
-isclose isfinite isinf isnan kron lerp less less_equal linspace log log10 log1p log2 logaddexp logaddexp2 logcumsumexp
-logical_and logical_not logical_or logical_xor logsumexp lt le masked_fill matmul max maximum mean median min minimum
-mm movedim moveaxis mul multiply mv nan_to_num nanmean nansum narrow ne neg negative norm not_equal numel ones
-ones_like outer permute positive pow prod quantile rad2deg ravel reciprocal relu remainder repeat_interleave reshape
-roll rot90 round rsqrt scatter select sigmoid sign sgn sin sinc sinh softmax log_softmax sort split sqrt square squeeze
-stack std std_mean sub subtract sum swapaxes swapdims t take_along_dim tan tanh tensor tensordot tile topk transpose
-trapezoid tril triu true_divide trunc unbind unflatten unsqueeze var var_mean vdot vstack where xlogy zeros zeros_like
-as_tensor
+abs absolute acos acosh add addcdiv addcmul all amax amin aminmax any arange arccos arccosh arcsin arcsinh arctan
+arctan2 arctanh argmax argmin argsort asin asinh atan atan2 atanh atleast_1d atleast_2d baddbmm bitwise_and bitwise_not
+bitwise_or bitwise_xor bmm broadcast_tensors broadcast_to bucketize cat ceil chunk clamp clamp_max clamp_min clip clone
+column_stack concat concatenate copysign cos cosh cosine_similarity count_nonzero cross cummax cummin cumprod cumsum
+deg2rad diag diagonal diff div divide dot dstack einsum eq erf erfc erfinv exp exp2 expm1 eye fix flatten flip fliplr
+flipud float_power floor floor_divide fmax fmin fmod frac full full_like gather ge greater greater_equal gt heaviside
+hstack hypot index_select inner is_floating_point is_tensor isclose isfinite isinf isnan lerp less less_equal linspace
+log log10 log1p log2 logaddexp logaddexp2 logcumsumexp logical_and logical_not logical_or logical_xor logsumexp lt le
+masked_fill matmul max maximum mean median min minimum mm movedim moveaxis mul multiply mv nan_to_num nanmean nansum
+narrow ne neg negative norm not_equal numel ones ones_like outer permute positive pow prod rad2deg ravel reciprocal
+relu remainder repeat_interleave reshape roll round rsqrt scatter select sigmoid sign sgn sin sinc sinh softmax
+log_softmax sort split sqrt square squeeze stack std std_mean sub subtract sum swapaxes swapdims t take_along_dim tan
+tanh tensor tile topk transpose trapezoid tril triu true_divide trunc unbind unflatten unsqueeze var var_mean vdot
+vstack where xlogy zeros zeros_like as_tensor
 """)
 
 TORCH_CONSTANTS = _words(
@@ -61,12 +60,12 @@ diagonal diff dim div divide dot double eq erf erfc erfinv exp exp2 expand expan
 floor floor_divide fmax fmin fmod frac gather ge greater gt heaviside hypot index_select inner int isclose isfinite
 isinf isnan le lerp less log log10 log1p log2 logaddexp logical_and logical_not logical_or logical_xor logsumexp long
 lt masked_fill matmul max maximum mean median min minimum mm movedim mul multiply mv nan_to_num nanmean nansum narrow
-ndim ndimension ne neg negative new_full new_ones new_zeros norm numel outer permute positive pow prod quantile rad2deg
-ravel reciprocal relu remainder repeat repeat_interleave reshape roll round rsqrt scatter select sigmoid sign sgn sin
-sinc sinh size softmax log_softmax sort split sqrt square squeeze std sub subtract sum swapaxes t take_along_dim tan
-tanh tile to topk transpose tril triu true_divide trunc type type_as unbind unflatten unfold unsqueeze var view view_as
-where xlogy add_ sub_ mul_ div_ clamp_ clamp_min_ clamp_max_ zero_ masked_fill_ abs_ neg_ exp_ tanh_ sqrt_ square_
-logical_and_ logical_or_ logical_not_ copy_
+ndim ndimension ne neg negative new_full new_ones new_zeros norm numel outer permute positive pow prod rad2deg ravel
+reciprocal relu remainder repeat repeat_interleave reshape roll round rsqrt scatter select sigmoid sign sgn sin sinc
+sinh size softmax log_softmax sort split sqrt square squeeze std sub subtract sum swapaxes t take_along_dim tan tanh
+tile to topk transpose tril triu true_divide trunc type type_as unbind unflatten unfold unsqueeze var view view_as
+where xlogy add_ sub_ mul_ div_ clamp_ clamp_min_ clamp_max_ zero_ masked_fill_ abs_ neg_ exp_ tanh_ sqrt_ logical_and_
+logical_or_ logical_not_ copy_
 """)
 TENSOR_ATTRIBUTES = _words("shape dtype device T mT ndim values indices real eps max min tiny")
 

@@ -10,6 +10,6 @@ from rewardsmith.reward.compile import reward_jail
 
 @pytest.fixture(scope="session")
 def jail() -> Iterator[Jail]:
-    """One warm tracing jail for all tests; calls may take 5 s."""
-    with reward_jail(limits=JailLimits(wall_s=5, cpu_s=5)) as jail:
+    """One warm tracing jail for all tests; calls may take 4 s."""
+    with reward_jail(limits=JailLimits(wall_s=4, cpu_s=4)) as jail:
         yield jail

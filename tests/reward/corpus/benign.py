@@ -275,6 +275,12 @@ def compute_reward(obs, action, next_obs):
     arrived = next_obs["room"] == 3
     return arrived, {"arrived": arrived.int(), "room": next_obs["room"]}
 """,
+    "isclose": """
+def compute_reward(obs, action, next_obs):
+    still = torch.isclose(next_obs["height"], obs["height"], atol=0.5)
+    same = next_obs["position"].isclose(next_obs["position"]).all(dim=-1)
+    return still.float() + same, {"still": still}
+""",
     "softmax_cumsum_nan": """
 def compute_reward(obs, action, next_obs):
     p = torch.softmax(next_obs["velocity"], dim=-1)

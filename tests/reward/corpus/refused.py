@@ -130,11 +130,13 @@ TRACE: dict[str, tuple[str, str]] = {
     "input_element_changed": (body("next_obs['velocity'][:, 0] = 0", H, OK), "trace.mutation"),
     "action_changed": (body(H, "action.clamp_(-1, 1)", OK), "trace.mutation"),
     "wrong_shapes": (body("return next_obs['velocity'] @ next_obs['joints'], {}"), "trace.error"),
+    "wrong_overload": (body("return torch.all(next_obs['velocity'], 2, -1), {}"), "trace.error"),
+    "wrong_argument_type": (body(H, "return h.clone().fill_([1, 2]), {}"), "trace.error"),
     "recursion": ("def f(x):\n    return f(x)\n" + body(H, "return f(h), {}"), "trace.limits"),
     "deep_python_numbers": (body(H, "x = 9 ** 9 ** 9", OK), "trace.limits"),
     "endless_loop": (body(H, "for i in range(10 ** 12):", "    pass", OK), "trace.limits"),
     "memory_bomb": (body(H, "x = [0] * 10 ** 11", OK), "trace.limits"),
-    "unsupported": (body("return torch.quantile(next_obs['velocity'], 0.5, dim=-1), {}"), "trace.operation"),
+    "unsupported": (body("h = next_obs['height'].clone()", "h[obs['room']] = h", "return h, {}"), "trace.operation"),
     "memory_keys_change": (
         "def initial_memory(n):\n    return {'a': torch.zeros(n)}\n"
         "def compute_reward(obs, action, next_obs, memory):\n    return next_obs['height'], {}, {'b': memory['a']}\n",
