@@ -13,7 +13,7 @@ demo: $(SETUP)
 	$(BIN)/rewardsmith demo
 
 test: $(SETUP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: $(SETUP)
 	$(BIN)/ruff format --check rewardsmith envs tests benchmarks

@@ -71,7 +71,6 @@ class DesignConfig(Record):
     )
     budget: BudgetLimits = Field(default=BudgetLimits(), description="Upper limits on spending.")
     workers: PositiveInt | None = Field(default=None, description="Training processes; None is one a core.")
-    device: str = Field(default="auto", description="auto, cpu or cuda.")
     videos: bool = Field(default=True, description="Film the winner for the report where rendering works.")
     tensorboard: bool = Field(default=False, description="Also write the curves as TensorBoard events.")
     allow_unsandboxed: bool = Field(default=False, description="Trace model code even where no jail works. Do not.")

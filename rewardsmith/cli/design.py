@@ -107,7 +107,6 @@ def design(
     max_env_steps: Annotated[int | None, typer.Option(help="Budget in environment steps.")] = None,
     max_wall_s: Annotated[float | None, typer.Option(help="Budget in seconds.")] = None,
     workers: Workers = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     videos: Annotated[bool, typer.Option(help="Film the winner for the report.")] = True,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard event files.")] = False,
     env_kwargs: EnvKwargs = None,
@@ -159,7 +158,6 @@ def design(
         training=parse_settings(settings or []),  # type: ignore[arg-type]
         budget=BudgetLimits(usd=max_usd, tokens=max_tokens_total, env_steps=max_env_steps, wall_s=max_wall_s),
         workers=workers,
-        device=device,
         videos=videos,
         tensorboard=tensorboard,
         allow_unsandboxed=allow_unsandboxed,

@@ -20,7 +20,6 @@ def train(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     settings: Settings = None,
     workers: Workers = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard event files.")] = False,
     runs: Runs = Path("runs"),
     as_json: AsJson = False,
@@ -43,7 +42,6 @@ def train(
             seed=seed,
             training=parse_settings(settings or []),
             workers=workers,
-            device=device,
             tensorboard=tensorboard,
         )
     if as_json:

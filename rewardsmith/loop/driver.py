@@ -13,6 +13,7 @@ from rewardsmith.loop.parts import Parts, attempt
 from rewardsmith.loop.report import write_report
 from rewardsmith.loop.steps import Steps
 from rewardsmith.loop.summary import RunSummary, summarize
+from rewardsmith.loop.tensorboard import event_writer
 from rewardsmith.store import RunFolder
 
 
@@ -24,6 +25,8 @@ def drive(folder: RunFolder, config: DesignConfig, *, observe: Observer, approve
         NothingAcceptable: no candidate trained to the end.
         Interrupted: Ctrl-C.
     """
+    if config.tensorboard:
+        observe = event_writer(folder.root / "tensorboard", observe)
     with folder.lock():
         parts = Parts(folder, config, observe)
         try:
