@@ -59,7 +59,7 @@ class Budget:
             limit = getattr(self.limits, kind)
             if limit is not None and amount > limit:
                 used = self.wall_s if kind == "wall_s" else getattr(self.spent, kind)
-                raise BudgetSpent(kind, used, limit)
+                raise BudgetSpent(kind, used, limit, amount - used)
 
     def spend(self, *, usd: float = 0.0, tokens: int = 0, env_steps: int = 0, calls: int = 0) -> None:
         s = self.spent

@@ -57,9 +57,10 @@ class BudgetSpent(RewardsmithError):
 
     exit_code = EXIT_BUDGET
 
-    def __init__(self, kind: str, used: float, limit: float) -> None:
+    def __init__(self, kind: str, used: float, limit: float, wanted: float = 0.0) -> None:
+        need = f", and the next step may need {wanted:,.10g} more" if wanted else ""
         super().__init__(
-            f"the {kind} budget is spent: {used:,.6g} used of {limit:,.6g}",
+            f"the {kind} budget does not reach: {used:,.10g} used of {limit:,.10g}{need}",
             hint=f"raise it with --max-{kind.replace('_', '-')} and resume the run",
         )
         self.kind, self.used, self.limit = kind, used, limit
@@ -107,5 +108,5 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """Message for an unknown name: the close matches first, then everything known."""
     known = sorted(known)
     close = get_close_matches(name, known, n=2, cutoff=0.5)
-    guess = f"; did you mean {' or '.join(close)}?" if close else ""
+    guess = f"; did you mean {' or '.join(close)}?" if close else "."
     return f"unknown {kind} {name!r}{guess} Known: {', '.join(known) or 'none'}"

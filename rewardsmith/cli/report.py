@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from rewardsmith.cli.console import print_json, results, wash
+from rewardsmith.cli.console import print_json, progress, results, wash
 from rewardsmith.cli.design import AsJson, Runs
+from rewardsmith.errors import RunError
 
 
 def report(
@@ -24,7 +25,12 @@ def report(
     from rewardsmith.store import list_runs
 
     if run is None:
-        found = [load_run(folder.root) for folder in list_runs(runs)]
+        found = []
+        for folder in list_runs(runs):
+            try:
+                found.append(load_run(folder.root))
+            except RunError as error:
+                progress.print(f"left out: {wash(error.message)}", soft_wrap=True)
         if as_json:
             print_json([{"id": r.id, "env": r.config.env.name, "finished": r.finished, "best": r.best} for r in found])
             return

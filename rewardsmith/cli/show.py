@@ -18,6 +18,9 @@ def show_run(run: RunSummary) -> None:
         results.print(f"Goal ({GOAL_KINDS[run.task.goal.kind]}): {wash(run.task.goal.about)}")
     show_headline(run)
     _candidates(run)
+    best = run.candidate(run.best).score if run.best else None
+    if best and best[0] == 0:
+        results.print("No episode of the best candidate succeeded: more --rounds, or more env_steps, may be needed.")
     spent = run.spent
     cost = f"{spent.env_steps:,} environment steps, {spent.calls} model calls, {spent.tokens:,} tokens"
     results.print(f"Spent: {cost}" + (f", ${spent.usd:.2f}" if spent.usd else ""))

@@ -8,10 +8,10 @@ from pathlib import Path
 from rewardsmith.budget import BudgetLimits
 from rewardsmith.config import DesignConfig
 from rewardsmith.loop.comparison import Comparison, compare_rewards, train_reward
-from rewardsmith.loop.driver import drive
+from rewardsmith.loop.driver import drive, preflight
 from rewardsmith.loop.events import Observer, Said, silent
 from rewardsmith.loop.goal import ApproveGoal, accept_any_goal
-from rewardsmith.loop.summary import RunSummary, load_run
+from rewardsmith.loop.summary import RunSummary, config_of, load_run
 from rewardsmith.store import RunFolder, find_run
 from rewardsmith.types import EnvSpec, Verdict
 
@@ -49,6 +49,7 @@ def design_reward(
     Raises: RewardsmithError: any of its kinds, each naming the guilty side.
     """
     config = env if isinstance(env, DesignConfig) else DesignConfig(env=EnvSpec(name=env), words=words, **options)  # type: ignore[arg-type]
+    preflight(config)
     folder = RunFolder.create(Path(runs), config.model_dump(mode="json"), env=config.env.name)
     return drive(folder, config, observe=observe, approve_goal=approve_goal)
 
@@ -69,7 +70,7 @@ def resume_run(
     """
     folder = find_run(str(run), Path(runs))
     folder.require_same_version()
-    config = DesignConfig.model_validate(folder.info.config)
+    config = config_of(folder)
     if budget:
         limits = config.budget.model_dump() | dict(budget)
         config = config.model_copy(update={"budget": BudgetLimits.model_validate(limits)})

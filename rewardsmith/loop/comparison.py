@@ -9,7 +9,7 @@ from pathlib import Path
 from rewardsmith.config import DesignConfig
 from rewardsmith.envs import resolve_env
 from rewardsmith.errors import UsageError
-from rewardsmith.loop.driver import drive
+from rewardsmith.loop.driver import drive, preflight
 from rewardsmith.loop.events import Observer, silent
 from rewardsmith.loop.goal import ApproveGoal, accept_any_goal
 from rewardsmith.loop.summary import Answer, RunSummary, better_of
@@ -105,6 +105,7 @@ def _train_given(
         racing=False,
         **options,  # type: ignore[arg-type]
     )
+    preflight(config)
     folder = RunFolder.create(Path(runs), config.model_dump(mode="json"), env=env)
     return drive(folder, config, observe=observe, approve_goal=approve_goal)
 

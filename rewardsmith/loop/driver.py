@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rewardsmith.config import DesignConfig
+from rewardsmith.envs import resolve_env
 from rewardsmith.errors import BudgetSpent, Interrupted, NothingAcceptable
 from rewardsmith.loop.events import Observer
 from rewardsmith.loop.final import film, retrain_winner
-from rewardsmith.loop.goal import ApproveGoal
+from rewardsmith.loop.goal import ApproveGoal, settle_task
 from rewardsmith.loop.goal_writing import settle
 from rewardsmith.loop.methods import load_method
-from rewardsmith.loop.parts import Parts, attempt
+from rewardsmith.loop.parts import Parts, attempt, open_configured
 from rewardsmith.loop.report import write_report
 from rewardsmith.loop.steps import Steps
 from rewardsmith.loop.summary import RunSummary, summarize
 from rewardsmith.loop.tensorboard import event_writer
 from rewardsmith.store import RunFolder
+from rewardsmith.train import PpoConfig
+
+
+def preflight(config: DesignConfig) -> None:
+    """Everything that can be wrong with a request before a run folder is made for it.
+
+    Raises: RewardsmithError: the environment, the task, a training setting, the method or the model is at fault.
+    """
+    environment = resolve_env(config.env.name, kwargs=dict(config.env.kwargs))
+    settle_task(config, environment)
+    PpoConfig.for_environment(environment, **config.training)
+    load_method(config.method)
+    if config.model.llm != "builtin":
+        open_configured(config.model, Path("desk"))
 
 
 def drive(folder: RunFolder, config: DesignConfig, *, observe: Observer, approve_goal: ApproveGoal) -> RunSummary:

@@ -12,7 +12,7 @@ import numpy as np
 from rewardsmith.analyze.reflection import reflect
 from rewardsmith.bank import Bank, record_bank
 from rewardsmith.budget import Budget
-from rewardsmith.config import DesignConfig
+from rewardsmith.config import DesignConfig, ModelConfig
 from rewardsmith.critic.critic import Critic
 from rewardsmith.design.builtin import BuiltinDesigner, screen_terms
 from rewardsmith.design.designer import Designer, EnvironmentCard, ModelDesigner
@@ -77,14 +77,7 @@ class Parts:
     @cached_property
     def model(self) -> ChatModel:
         c = self.config.model
-        inner = open_model(
-            c.llm,
-            base_url=c.base_url,
-            timeout_s=c.timeout_s,
-            concurrency=c.concurrency,
-            strict=c.strict_replay,
-            desk_folder=self.folder.root / "desk",
-        )
+        inner = open_configured(c, self.folder.root / "desk")
         recording = RecordingModel(inner, self.folder.root / "cassette.jsonl")
         return JournaledModel(recording, self.journal, self.budget, c)
 
@@ -171,6 +164,18 @@ class Parts:
             self.jail.close()
         self.journal.put(f"session/{time.time_ns()}", {"wall_s": self.budget.wall_s})
         self.journal.close()
+
+
+def open_configured(config: ModelConfig, desk_folder: Path) -> ChatModel:
+    """The model a config names. Raises: UsageError: it is misnamed, or lacks a key or a file."""
+    return open_model(
+        config.llm,
+        base_url=config.base_url,
+        timeout_s=config.timeout_s,
+        concurrency=config.concurrency,
+        strict=config.strict_replay,
+        desk_folder=desk_folder,
+    )
 
 
 def card_of(environment: Environment) -> EnvironmentCard:

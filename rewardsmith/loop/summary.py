@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
+from pydantic import ValidationError
 
 from rewardsmith.budget import Spent
 from rewardsmith.config import DesignConfig
@@ -166,6 +167,21 @@ def describe(scores: Sequence[float]) -> str:
     return f"{estimate} over {len(scores)} seeds"
 
 
+def config_of(folder: RunFolder) -> DesignConfig:
+    """The config a run was started with.
+
+    Raises: RunError: this rewardsmith does not know one of its settings.
+    """
+    try:
+        return DesignConfig.model_validate(folder.info.config)
+    except ValidationError as error:
+        setting = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise RunError(
+            f"the run {folder.id} was made by another version: its setting {setting!r} is unknown here",
+            hint=f"use the version it was made with ({folder.info.versions.get('rewardsmith', 'unknown')})",
+        ) from None
+
+
 def summarize(folder: RunFolder) -> RunSummary:
     """Read a run from its folder; works on finished, interrupted and running runs alike."""
     with folder.journal(read_only=True) as journal:
@@ -173,7 +189,7 @@ def summarize(folder: RunFolder) -> RunSummary:
 
 
 def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
-    config = DesignConfig.model_validate(folder.info.config)
+    config = config_of(folder)
     proposals = _proposals(journal)
     verdicts = {p.id: _get(journal, f"candidate/{p.id}/verdict", Verdict) for p in proposals}
     analyses = {p.id: _get(journal, f"candidate/{p.id}/analysis", Analysis) for p in proposals}
