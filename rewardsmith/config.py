@@ -52,6 +52,15 @@ class DesignConfig(Record):
     candidates: PositiveInt = Field(default=8, description="Rewards proposed in each round.")
     seeds: PositiveInt = Field(default=2, description="Training seeds of each candidate during the search.")
     repairs: int = Field(default=2, ge=0, description="How often a refused candidate goes back to its designer.")
+    review_rounds: int = Field(
+        default=0,
+        ge=0,
+        le=3,
+        description="How often a language model reviews an accepted candidate and sends it back; 0 asks none.",
+    )
+    review_llm: str | None = Field(
+        default=None, description="The reviewer: a model's name at the same endpoint; None is the designer's own model."
+    )
     final_seeds: int = Field(
         5,
         ge=0,

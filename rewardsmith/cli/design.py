@@ -88,6 +88,10 @@ def design(
     seeds: Annotated[int, typer.Option(min=1, help="Training seeds of each candidate.")] = 2,
     final_seeds: Annotated[int, typer.Option(min=0, help="Fresh seeds for the headline comparison; 0 skips it.")] = 5,
     repairs: Annotated[int, typer.Option(min=0, help="How often a refused reward goes back to its designer.")] = 2,
+    review_rounds: Annotated[
+        int, typer.Option("--review", min=0, max=3, help="Rounds of review by a language model before training.")
+    ] = 0,
+    review_llm: Annotated[str | None, typer.Option(help="The reviewing model (default: the one that designs).")] = None,
     feedback: Annotated[
         FeedbackDetail, typer.Option(help="What the designer is told (for ablations).")
     ] = FeedbackDetail.FULL,
@@ -150,6 +154,8 @@ def design(
         candidates=candidates,
         seeds=seeds,
         repairs=repairs,
+        review_rounds=review_rounds,
+        review_llm=review_llm,
         final_seeds=final_seeds,
         feedback=feedback.value,
         racing=racing,

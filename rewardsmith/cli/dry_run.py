@@ -22,7 +22,8 @@ def show_plan(config: DesignConfig, *, as_json: bool) -> None:
     else:
         results.print(f"model calls   {plan.model_calls[0]} to {plan.model_calls[1]} (with every repair used)")
         results.print(f"tokens        about {plan.tokens[0]:,} to {plan.tokens[1]:,}")
-    results.print(f"env steps     at most {plan.env_steps:,} (racing spends fewer)")
+    results.print(f"env steps     at most {plan.env_steps:,} ({plan.steps_are})")
+    minutes = f"roughly {plan.minutes:.0f} minutes" if plan.minutes >= 1.5 else "a minute or so"
     results.print(
-        f"time          roughly {max(plan.minutes, 0.1):.1f} minutes on {plan.workers} cores, by a half-second trial"
+        f"time          {minutes} of training on {plan.workers} cores, by a half-second trial; racing saves some"
     )

@@ -53,10 +53,10 @@ def show_headline(run: RunSummary) -> None:
         table.add_row("sparse (0/1 success)", describe(h.sparse_success), describe(h.sparse_fitness))
     results.print(table)
     if h.sparse_success:
-        answer = {"better": "beats", "worse": "is worse than", "cannot tell yet": "cannot be told apart yet from"}[
-            h.answer
-        ]
-        results.print(f"The designed reward {answer} the sparse one (95 % intervals over seeds).")
+        answer, measure = h.decision
+        verb = {"better": "beats", "worse": "is worse than", "cannot tell yet": "cannot be told apart yet from"}[answer]
+        on = f" on {measure}" if measure else ""
+        results.print(f"The designed reward {verb} the sparse one{on} (95 % intervals over seeds).")
 
 
 def _candidates(run: RunSummary) -> None:

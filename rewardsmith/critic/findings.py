@@ -63,6 +63,16 @@ def other_explanations() -> dict[str, Explanation]:
             "Answer with one Python code block that defines compute_reward.",
         ),
     }
+    explained["review.problem"] = Explanation(
+        "A reviewing model objects",
+        "Another language model read the code and expects something else to be learned than the task; it may be wrong.",
+        "Judge the objection by its words; the reward goes back to its designer, or is trained with it as a warning.",
+    )
+    explained["review.unreadable"] = Explanation(
+        "The reviewing model gave no verdict",
+        "Its reply was not the JSON it was asked for, so it counts as no opinion.",
+        "Nothing to do in the reward; another --review-llm may answer better.",
+    )
     for stage, about in STAGES.items():
         if stage in NEEDS_RECORDED:
             explained[f"{stage}.skipped"] = Explanation(

@@ -12,7 +12,7 @@ from rewardsmith.errors import UsageError
 from rewardsmith.loop.driver import drive, preflight
 from rewardsmith.loop.events import Observer, silent
 from rewardsmith.loop.goal import ApproveGoal, accept_any_goal
-from rewardsmith.loop.summary import Answer, RunSummary, better_of
+from rewardsmith.loop.summary import Answer, RunSummary, decide
 from rewardsmith.store import RunFolder
 from rewardsmith.store.folder import slug
 from rewardsmith.types import EnvSpec, Record
@@ -78,7 +78,8 @@ def compare_rewards(
         scores = candidate.training.final_scores if candidate.training else []
         rows.append(Row(name=candidate.id, success=tuple(s for s, _ in scores), fitness=tuple(f for _, f in scores)))
     answers: dict[tuple[str, str], Answer] = {
-        (a.name, b.name): better_of((a.success, a.fitness), (b.success, b.fitness)) for a, b in combinations(rows, 2)
+        (a.name, b.name): decide((a.success, a.fitness), (b.success, b.fitness)).answer
+        for a, b in combinations(rows, 2)
     }
     return Comparison(run=run, rows=tuple(rows), answers=answers)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rewardsmith.config import DesignConfig
 from rewardsmith.envs import resolve_env
-from rewardsmith.errors import BudgetSpent, Interrupted, NothingAcceptable
+from rewardsmith.errors import BudgetSpent, Interrupted, NothingAcceptable, UsageError
 from rewardsmith.loop.events import Observer
 from rewardsmith.loop.final import film, retrain_winner
 from rewardsmith.loop.goal import ApproveGoal, settle_task
@@ -32,6 +32,8 @@ def preflight(config: DesignConfig) -> None:
     load_method(config.method)
     if config.model.llm != "builtin":
         open_configured(config.model, Path("desk"))
+    elif config.review_rounds and config.review_llm is None:
+        raise UsageError("a review needs a language model, and `builtin` is none", hint="name one with --review-llm")
 
 
 def drive(folder: RunFolder, config: DesignConfig, *, observe: Observer, approve_goal: ApproveGoal) -> RunSummary:

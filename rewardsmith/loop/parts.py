@@ -16,6 +16,7 @@ from rewardsmith.config import DesignConfig, ModelConfig
 from rewardsmith.critic.critic import Critic
 from rewardsmith.design.builtin import BuiltinDesigner, screen_terms
 from rewardsmith.design.designer import Designer, EnvironmentCard, ModelDesigner
+from rewardsmith.design.review import Reviewer
 from rewardsmith.engine import LocalEngine
 from rewardsmith.envs import Environment, resolve_env
 from rewardsmith.errors import RewardsmithError
@@ -86,7 +87,19 @@ class Parts:
         if self.config.model.llm == "builtin":
             evidence = screen_terms(self.environment.interface, self.bank, self.bank.fitness)
             return BuiltinDesigner(seed=self.config.seed, evidence=evidence, repairs=self.config.repairs)
-        return ModelDesigner(self.model, method="eureka", repairs=self.config.repairs)
+        return ModelDesigner(self.model, method="eureka", repairs=self.config.repairs + self.config.review_rounds)
+
+    @cached_property
+    def reviewer(self) -> Reviewer:
+        """Another name at the same endpoint, or the designer's own model."""
+        name = self.config.review_llm
+        if name is None:
+            return Reviewer(self.model)
+        config = self.config.model.model_copy(update={"llm": name})
+        inner = RecordingModel(
+            open_configured(config, self.folder.root / "desk"), self.folder.root / "cassette.reviews.jsonl"
+        )
+        return Reviewer(JournaledModel(inner, self.journal, self.budget, config))
 
     @cached_property
     def card(self) -> EnvironmentCard:

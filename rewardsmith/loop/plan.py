@@ -28,9 +28,10 @@ class Plan(Record):
     """`prompts` are (name, text). Tokens and minutes are estimates; steps are an upper limit (racing spends fewer)."""
 
     prompts: tuple[tuple[str, str], ...]
-    model_calls: tuple[int, int]  # fewest, most (with every repair used)
+    model_calls: tuple[int, int]  # fewest, most (with every repair and review used)
     tokens: tuple[int, int]
     env_steps: int
+    steps_are: str  # what the steps are spent on
     minutes: float
     workers: int
 
@@ -60,16 +61,21 @@ def plan_run(config: DesignConfig) -> Plan:
         prompts.append(("round 1, sample 0", _text(ModelDesigner(model).messages(context, round=1, sample=0))))
     proposals = config.rounds * config.candidates
     goal_calls = int(task is None)
-    calls = (proposals + goal_calls, proposals * (1 + config.repairs) + 4 * goal_calls) if model else (0, 0)
+    reviews = config.review_rounds
+    fewest = proposals * (1 + min(reviews, 1)) + goal_calls
+    most = proposals * (1 + config.repairs + 2 * reviews) + 4 * goal_calls  # a review may send the reward back
+    calls = (fewest, most) if model else (0, 0)
     each = estimate_tokens(prompts[-1][1]) + REPLY_TOKENS if prompts else 0
-    members = proposals * config.seeds + 2 * config.final_seeds
-    steps = members * ppo.env_steps + BANK_TRANSITIONS
+    steps = (proposals * config.seeds + 2 * config.final_seeds) * ppo.env_steps + BANK_TRANSITIONS
+    search = f"{proposals} candidates x {config.seeds} seeds x {ppo.env_steps:,}"
+    final = f" + 2 rewards x {config.final_seeds} fresh seeds x {ppo.env_steps:,}" if config.final_seeds else ""
     workers = config.workers or os.cpu_count() or 1
     return Plan(
         prompts=tuple(prompts),
         model_calls=calls,
         tokens=(calls[0] * each, calls[1] * each),
         env_steps=steps,
+        steps_are=f"{search}{final} + {BANK_TRANSITIONS:,} recorded at random",
         minutes=TRAINING_SHARE * steps / (steps_per_second(environment, ppo) * workers) / 60,
         workers=workers,
     )

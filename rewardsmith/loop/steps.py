@@ -93,14 +93,14 @@ class Steps:
     # --- check -----------------------------------------------------------------------------------------------------
 
     def check_and_repair(self, proposals: Sequence[Proposal]) -> list[str]:
-        """Ids that the critic accepts, after at most `repairs` trips back to the designer each."""
+        """Ids that the critic accepts, after at most `repairs` trips back to the designer each, and after review."""
         accepted = []
         for proposal in proposals:
             current: Proposal | None = proposal
             for attempt in range(self._config.repairs + 1):
                 verdict = self._check(current)
                 if verdict.accepted:
-                    accepted.append(current.id)
+                    accepted.append(self._reviewed(current))
                     break
                 if attempt == self._config.repairs or (current := self._repair(current, verdict)) is None:
                     break
@@ -134,6 +134,26 @@ class Steps:
 
         record = self._parts.journal.once(f"candidate/{proposal.id}/repair", make)
         return self._remember(Proposal.model_validate(record)) if record else None
+
+    def _reviewed(self, proposal: Proposal) -> str:
+        """The id to train: the candidate, or what its designer made of a reviewer's objections, if the critic accepts
+        that too. A reviewer can object to what the critic accepts, and never accept what it refuses."""
+        for _ in range(self._config.review_rounds):
+            review = self._review(proposal)
+            if review.accepted or (revised := self._repair(proposal, review)) is None:
+                break
+            if not self._check(revised).accepted:
+                break
+            detail = f"reviewed: {review.findings[0].message}"
+            self._parts.observe(CandidateChanged(proposal.id, CandidateState.REFUSED, detail))
+            proposal = revised
+        return proposal.id
+
+    def _review(self, proposal: Proposal) -> Verdict:
+        def make() -> dict:
+            return self._parts.reviewer.review(self._parts.card, self._parts.task, proposal).model_dump(mode="json")
+
+        return Verdict.model_validate(self._parts.journal.once(f"candidate/{proposal.id}/review", make))
 
     # --- train and analyze -----------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import ValidationError
@@ -65,6 +65,13 @@ class Candidate(Record):
         return score_of(self.training) if self.training else None
 
 
+class Decision(NamedTuple):
+    """Which of two rewards is better, and the measure that says so ("" where none does)."""
+
+    answer: Answer
+    measure: str = ""
+
+
 class Headline(Record):
     """The honest comparison: fresh seeds that selection never saw, scores of the last evaluation of each seed."""
 
@@ -74,9 +81,9 @@ class Headline(Record):
     sparse_fitness: tuple[float, ...] = ()
 
     @property
-    def answer(self) -> Answer:
-        """Designed against sparse: by success where that separates them, else by fitness."""
-        return better_of((self.designed_success, self.designed_fitness), (self.sparse_success, self.sparse_fitness))
+    def decision(self) -> Decision:
+        """Designed against sparse."""
+        return decide((self.designed_success, self.designed_fitness), (self.sparse_success, self.sparse_fitness))
 
 
 class RunSummary(Record):
@@ -144,14 +151,14 @@ def headline_of(final: Mapping[str, TrainingResult], winner: str) -> Headline | 
     )
 
 
-def better_of(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> Answer:
+def decide(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> Decision:
     """Compare two rewards given as per-seed (success, fitness): by success where that decides, else by fitness."""
-    for a, b in zip(ours, theirs, strict=True):
+    for measure, a, b in zip(("success", "fitness"), ours, theirs, strict=True):
         if min(len(a), len(b)) < MIN_SEEDS:
-            return "cannot tell yet"
+            break
         if (answer := compare(interval(a), interval(b))) != "cannot tell yet":
-            return answer
-    return "cannot tell yet"
+            return Decision(answer, measure)
+    return Decision("cannot tell yet")
 
 
 def describe(scores: Sequence[float]) -> str:
@@ -192,6 +199,7 @@ def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
     config = config_of(folder)
     proposals = _proposals(journal)
     verdicts = {p.id: _get(journal, f"candidate/{p.id}/verdict", Verdict) for p in proposals}
+    verdicts |= _reviewed(journal, proposals, verdicts)
     analyses = {p.id: _get(journal, f"candidate/{p.id}/analysis", Analysis) for p in proposals}
     training = _trainings(journal, "round-")
     final = _trainings(journal, "final")
@@ -224,6 +232,24 @@ def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
         spent=spent(journal, config),
         wall_s=sum(float(journal.get(key)["wall_s"]) for key in journal.keys("session/")),
     )
+
+
+def _reviewed(
+    journal: Journal, proposals: Iterable[Proposal], verdicts: Mapping[str, Verdict | None]
+) -> dict[str, Verdict]:
+    """Verdicts with a reviewer's findings: a refusal where a revision took the candidate's place, else warnings."""
+    replaced = {p.repair_of for p in proposals if (v := verdicts[p.id]) is not None and v.accepted}
+    merged = {}
+    for id, verdict in verdicts.items():
+        review = _get(journal, f"candidate/{id}/review", Verdict)
+        if verdict is None or review is None:
+            continue
+        severity = "refuse" if id in replaced else "warn"
+        found = [f if f.severity == "info" else f.model_copy(update={"severity": severity}) for f in review.findings]
+        merged[id] = verdict.model_copy(
+            update={"accepted": id not in replaced, "findings": (*found, *verdict.findings)}
+        )
+    return merged
 
 
 def candidate_state(

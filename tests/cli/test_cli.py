@@ -68,6 +68,7 @@ def test_check_with_an_environment_accepts_a_good_reward(tmp_path) -> None:
         (["envs", "hoper"], 3, "hopper"),
         (["envs", "NoSuchGame-v0"], 3, "NoSuchGame-v0"),
         (["check", "x.py"], 2, "--env"),
+        (["check", "x.py", "--env", "hopper", "--interface", "i.json"], 2, "exclude each other"),
         (["check", "--env", "hopper"], 2, "no reward file"),
         (["check", "--explain", "gate.imprt"], 2, "gate.import"),
         (["design", "hopper", "hop", "--llm", "builtin"], 2, "not a language model"),
@@ -115,6 +116,7 @@ def test_a_dry_run_shows_the_prompt_and_the_cost_and_makes_no_run(tmp_path) -> N
     assert "compute_reward" in plan["prompts"][0][1]
     assert plan["model_calls"] == [16, 48]
     assert plan["env_steps"] > 16 * 2 * 100_000
+    assert plan["steps_are"].startswith("16 candidates x 2 seeds x ")
     assert not (tmp_path / "runs").exists()
 
 

@@ -69,6 +69,44 @@ def test_a_refused_reward_goes_back_with_its_findings_and_is_repaired(tmp_path) 
     assert "__import__" in told
 
 
+OBJECTION = (
+    '{"verdict": "revise", "problems": [{"line": 2, "problem": "it pays for any speed", "fix": "pay for height"}]}'
+)
+NO_OBJECTION = '{"verdict": "pass", "problems": []}'
+
+
+def test_a_reviewer_sends_an_accepted_reward_back(tmp_path) -> None:
+    with ModelServer([SPEED, OBJECTION, HEIGHT, NO_OBJECTION]) as server:
+        run = rewardsmith.design_reward(asking(server.url, candidates=1, review_rounds=3), runs=tmp_path)
+        assert "it pays for any speed" in server.requests[2]["messages"][-1]["content"]
+        rewardsmith.resume_run(run.root)
+        assert len(server.requests) == 4
+    assert [(c.id, c.state) for c in run.candidates] == [
+        ("r1s0", CandidateState.REFUSED),
+        ("r1s0f1", CandidateState.ACCEPTED),
+    ]
+    assert run.candidates[0].verdict.findings[0].id == "review.problem"
+    assert run.candidates[0].training is None
+    assert run.spent.calls == 4
+
+
+def test_a_reviewer_never_makes_up_for_a_refusal(tmp_path) -> None:
+    """What it says of accepted code cannot bring in code that the critic refuses: the accepted one trains, warned."""
+    with ModelServer([SPEED, OBJECTION, FORBIDDEN]) as server:
+        run = rewardsmith.design_reward(asking(server.url, candidates=1, review_rounds=3), runs=tmp_path)
+    assert [(c.id, c.state) for c in run.candidates] == [
+        ("r1s0", CandidateState.ACCEPTED),
+        ("r1s0f1", CandidateState.REFUSED),
+    ]
+    assert [f.severity for f in run.candidates[0].verdict.findings if f.id == "review.problem"] == ["warn"]
+
+
+def test_a_review_needs_a_language_model(tmp_path) -> None:
+    with pytest.raises(UsageError, match="builtin"):
+        rewardsmith.design_reward(tiny_config(review_rounds=1), runs=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_second_round_sees_the_best_so_far_and_never_the_metrics_code(tmp_path) -> None:
     with ModelServer([SPEED, HEIGHT, reply('next_obs["position"]', "far")]) as server:
         run = rewardsmith.design_reward(asking(server.url, rounds=2, seeds=2), runs=tmp_path)

@@ -4,9 +4,9 @@ import pytest
 
 from rewardsmith.loop.summary import (
     Headline,
-    better_of,
     candidate_state,
     component_means,
+    decide,
     describe,
     pick_best,
     score_of,
@@ -86,22 +86,22 @@ def test_the_score_is_the_mean_over_seeds_that_trained_to_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "answer"),
+    ("ours", "theirs", "decision"),
     [
-        (([1, 1, 1], [5, 6, 7]), ([0, 0, 0], [9, 9, 9]), "better"),
-        (([0, 0, 0], [5, 6, 7]), ([1, 1, 1], [1, 1, 1]), "worse"),
-        (([1, 1, 1], [5, 6, 7]), ([1, 1, 1], [1, 2, 3]), "better"),
-        (([1, 0, 1], [5, 1, 7]), ([1, 0, 0], [1, 6, 3]), "cannot tell yet"),
-        (([1, 1], [5, 6]), ([0, 0], [1, 1]), "cannot tell yet"),
-        (([1, 1, 1], [1, 1, 1]), ([], []), "cannot tell yet"),
+        (([1, 1, 1], [5, 6, 7]), ([0, 0, 0], [9, 9, 9]), ("better", "success")),
+        (([0, 0, 0], [5, 6, 7]), ([1, 1, 1], [1, 1, 1]), ("worse", "success")),
+        (([1, 1, 1], [5, 6, 7]), ([1, 1, 1], [1, 2, 3]), ("better", "fitness")),
+        (([1, 0, 1], [5, 1, 7]), ([1, 0, 0], [1, 6, 3]), ("cannot tell yet", "")),
+        (([1, 1], [5, 6]), ([0, 0], [1, 1]), ("cannot tell yet", "")),
+        (([1, 1, 1], [1, 1, 1]), ([], []), ("cannot tell yet", "")),
     ],
 )
-def test_which_is_better(ours, theirs, answer) -> None:
-    assert better_of(ours, theirs) == answer
+def test_which_is_better(ours, theirs, decision) -> None:
+    assert decide(ours, theirs) == decision
     headline = Headline(
         designed_success=ours[0], designed_fitness=ours[1], sparse_success=theirs[0], sparse_fitness=theirs[1]
     )
-    assert headline.answer == answer
+    assert headline.decision == decision
 
 
 def test_few_seeds_get_no_interval() -> None:
