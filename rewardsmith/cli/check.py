@@ -33,8 +33,13 @@ def check(
         return
     if not files:
         raise UsageError("no reward file was given", hint="rewardsmith check reward.py --env hopper")
-    if (env is None) == (interface is None):
-        raise UsageError("give either --env NAME or --interface FILE", hint="`rewardsmith envs` lists the packs")
+    if env is None and interface is None:
+        raise UsageError(
+            "which features the rewards may read is not said",
+            hint="add --env NAME (`rewardsmith envs` lists them), or --interface FILE",
+        )
+    if env is not None and interface is not None:
+        raise UsageError("--env and --interface exclude each other", hint="leave one of them away")
     from rewardsmith.loop.checking import check_files, critic_for
 
     refused = False

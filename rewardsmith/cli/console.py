@@ -8,7 +8,6 @@ import sys
 import unicodedata
 
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.markup import escape
 
 from rewardsmith.errors import RewardsmithError
@@ -34,8 +33,15 @@ def print_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=True, allow_nan=False, default=str))
 
 
-def log_to_stderr(verbose: bool = False) -> None:
-    """Warnings of the package (all messages with `verbose`) go to stderr."""
-    handler = RichHandler(console=progress, show_time=False, show_path=False, markup=False)
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(message)s")
-    logging.getLogger("rewardsmith").setLevel(logging.DEBUG if verbose else logging.INFO)
+class _Lines(logging.Handler):
+    """Log records as lines: the message alone, with the level's name in front where it is more than news."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = f"[yellow]{record.levelname.lower()}:[/] " if record.levelno >= logging.WARNING else ""
+        progress.print(level + wash(record.getMessage()), soft_wrap=True)
+
+
+def log_to_stderr() -> None:
+    """What the package has to say goes to stderr; of other packages only warnings."""
+    logging.basicConfig(level=logging.WARNING, handlers=[_Lines()])
+    logging.getLogger("rewardsmith").setLevel(logging.INFO)

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from rewardsmith.cli.console import print_json, results, wash
 from rewardsmith.cli.design import AsJson, EnvKwargs, parse_kwargs
+from rewardsmith.types import ActionSpec
 
 
 def envs(
@@ -48,8 +49,18 @@ def envs(
         bounds = "" if f.low is None and f.high is None else f"{_bound(f.low)} to {_bound(f.high)}"
         table.add_row(f.name, _shape(f.shape), f.dtype, f.unit, bounds, wash(f.about))
     results.print(table)
-    action = interface.action
-    results.print(f"action: {action.kind} {_shape(action.shape)} {wash(action.about)}")
+    results.print(_action_line(interface.action))
+
+
+def _action_line(action: ActionSpec) -> str:
+    match action.kind:
+        case "discrete":
+            values = f"one of 0 to {(action.n or 1) - 1}"
+        case "multi_discrete":
+            values = "each from 0 up to " + ", ".join(str(n - 1) for n in action.nvec or ())
+        case _:
+            values = "" if action.low is None or action.high is None else f"{min(action.low):g} to {max(action.high):g}"
+    return f"action: {action.kind} {_shape(action.shape)} {values}  {wash(action.about)}"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

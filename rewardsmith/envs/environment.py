@@ -143,6 +143,10 @@ class PackEnvironment(Environment):
                     hint="the pack's features and rewards hold for its own settings: pass a listed option, or name "
                     f"the Gymnasium id {file.env.gymnasium} instead of the pack",
                 )
+        try:
+            self._registered = gym_spec(file.env.gymnasium)
+        except EnvironmentFault as error:
+            raise pack.fault("pack.toml", f"env.gymnasium: {error.message}", error.hint) from error
         self.about, self.horizon, self.separable = file.about, file.env.horizon, file.separable
         self.tasks = {task.name: task for task in file.task}
         self.default_task = file.task[0].name
@@ -231,7 +235,7 @@ class PackEnvironment(Environment):
         return PackMetric(step, self.pack.member("metric.py", f"episode{only}"), info.metric_about)
 
     def native_metric(self) -> NativeMetric:
-        return NativeMetric(has_success=False, threshold=gym_spec(self.pack.file.env.gymnasium).reward_threshold)
+        return NativeMetric(has_success=False, threshold=self._registered.reward_threshold)
 
     def goal_states(self, n: int, rng: np.random.Generator) -> dict[str, Tensor] | None:
         if not self.pack.has("goals.py"):

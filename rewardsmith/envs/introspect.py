@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from rewardsmith.types import Dtype, FeatureSpec, RewardInterface
 
 PROBE_STEPS = 20
 MAX_INFO_NUMBERS = 16
+ABOUT_CHARS = 500
 _HIDDEN_INFO = re.compile(r"rew|success|TimeLimit|episode|terminal|final_")
 """`info` keys that would hand a reward function the answer (native reward, goal), or are wrappers' bookkeeping."""
 _DTYPES: dict[str, Dtype] = {"real": "float32", "flags": "bool", "choices": "int64"}
@@ -174,7 +176,7 @@ def _first_paragraph(doc: str) -> str:
         if not line:
             break
         text.append(line)
-    return " ".join(text)[:300]
+    return textwrap.shorten(" ".join(text), ABOUT_CHARS, placeholder=" ...")
 
 
 # --- info and MuJoCo -----------------------------------------------------------------------------------------------

@@ -63,6 +63,7 @@ class ReplayModel:
         self.path, self.strict = path, strict
         self.name = f"replay:{path.name}"
         self._takes = read_cassette(path)
+        self._drifted = False
 
     def complete(
         self,
@@ -89,7 +90,9 @@ class ReplayModel:
             drift = f"the prompt of {step}, sample {sample} differs from the one recorded in {self.path}"
             if self.strict:
                 raise ModelServerError(drift, hint="record again, or replay without --strict")
-            log.warning("%s; the recorded reply is used", drift)
+            if not self._drifted:
+                log.warning("%s; recorded replies are used, here and wherever it happens again", drift)
+            self._drifted = True
         return take.completion
 
 

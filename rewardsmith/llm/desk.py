@@ -105,7 +105,7 @@ class DeskModel:
         _replace(self.folder / f"{n}.request.md", _page(messages, n, step, sample))
         _replace(self.folder / f"{n}.request.json", json.dumps(request, indent=1, ensure_ascii=False))
         path = self.folder / f"{n}.request.md"
-        log.warning("desk: answer %s (%s, sample %d) in %s", path, step, sample, self.folder / f"{n}.reply.md")
+        log.info("desk: answer %s (%s, sample %d) in %s", path, step, sample, self.folder / f"{n}.reply.md")
         return n
 
     def _await(self, n: int) -> str:

@@ -61,6 +61,7 @@ class OpenAIModel:
         self.base_url = given or DEFAULT_BASE_URL
         self.concurrency = concurrency
         self.where = public_url(self.base_url)
+        self._told = ""
         self._key = api_key or os.environ.get("OPENAI_API_KEY") or ""
         self._timeout_s = timeout_s
         self._retry = retry or RetryPolicy()
@@ -147,7 +148,9 @@ class OpenAIModel:
                     f"the model server at {self.where} failed{tries} on {what}: {problem}",
                     hint=self._fix(status, asked),
                 ) from None
-            log.warning("model server at %s: %s; asking again in %.3g s (%s)", self.where, problem, wait_s, what)
+            level = logging.DEBUG if problem == self._told else logging.WARNING  # not once for every request in flight
+            self._told = problem
+            log.log(level, "model server at %s: %s; asking again in %.3g s (%s)", self.where, problem, wait_s, what)
             self._sleep(wait_s)
 
     def _send(self, request: dict[str, Any]) -> dict[str, Any]:

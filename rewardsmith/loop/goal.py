@@ -76,8 +76,7 @@ def settle_task(config: DesignConfig, environment: Environment) -> Task | None:
             )
         return task(Goal(kind="pack", task=name, about=tasks[name].metric_about), tasks[name].instruction)
     if not words:
-        about = "the environment's own success flag, or its native return"
-        return task(Goal(kind="native", about=about), f"do well at {environment.name}")
+        return task(Goal(kind="native", about=environment.native_metric().about), f"do well at {environment.name}")
     if config.model.llm == "builtin":
         raise UsageError(
             f"`builtin` is not a language model: it cannot turn {words!r} into a measure of success",

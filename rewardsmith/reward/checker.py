@@ -107,7 +107,9 @@ class Checker(ast.NodeTransformer):
             setattr(node, name, body or ([ast.Pass()] if getattr(node, name) else []))
 
     def _refuse(self, node: ast.AST, id: str, message: str, *, hint: str = "") -> None:
-        if len(self.findings) < MAX_FINDINGS:
+        """Note a refusal; the same one is told once, at its first line."""
+        known = any((found.id, found.message) == (id, message[:240]) for found in self.findings)
+        if not known and len(self.findings) < MAX_FINDINGS:
             self.findings.append(finding(id, message[:240], line=getattr(node, "lineno", None), hint=hint))
 
     # -- imports --

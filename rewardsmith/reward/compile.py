@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -108,7 +109,16 @@ def _from_tracer(found: dict[str, Any], gate: GateResult) -> Finding:
     id, line = found.get("id"), found.get("line")
     if not isinstance(id, str) or id not in FINDINGS or not id.startswith("trace."):
         id = "trace.result"
+    if id == "trace.output" and line is None and "compute_reward" in gate.functions:
+        line = _last_return(gate.source)
     return finding(id, printable(str(found.get("message"))), line=gate.lines.get(line) if type(line) is int else None)
+
+
+def _last_return(source: str) -> int | None:
+    """Line of the last `return` of compute_reward in normalized source."""
+    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    main = next(node for node in functions if node.name == "compute_reward")
+    return max((node.lineno for node in ast.walk(main) if isinstance(node, ast.Return)), default=main.lineno)
 
 
 def printable(text: str) -> str:

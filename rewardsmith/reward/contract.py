@@ -120,7 +120,7 @@ def accepted_parameters(function: Callable[..., Any], parameters: Mapping[str, A
 def reward_outputs(result: Any, memory: tuple[MemorySpec, ...], rows: Any) -> dict[str, Tensor]:
     expected = "(total, components, memory)" if memory else "(total, components)"
     if not isinstance(result, tuple) or len(result) != (3 if memory else 2) or not isinstance(result[1], dict):
-        raise Mistake("trace.output", f"compute_reward returns {expected}, components being a dict")
+        raise Mistake("trace.output", f"compute_reward returns {_described(result)} instead of {expected}")
     total, components = result[:2]
     outputs = {"total": per_row(total, "the total", rows)}
     for name, value in components.items():
@@ -128,6 +128,17 @@ def reward_outputs(result: Any, memory: tuple[MemorySpec, ...], rows: Any) -> di
     if memory:
         outputs |= _memory_outputs(result[2], memory, rows)
     return outputs
+
+
+def _described(value: Any) -> str:
+    """A returned value in the words of the contract: "a tuple (tensor, list)"."""
+    if isinstance(value, tuple):
+        return f"a tuple ({', '.join(_kind(item) for item in value[:6])})"
+    return {"NoneType": "nothing", "tensor": "one tensor"}.get(_kind(value), f"a {_kind(value)}")
+
+
+def _kind(value: Any) -> str:
+    return "tensor" if isinstance(value, Tensor) else type(value).__name__
 
 
 def output_name(name: object, what: str) -> str:

@@ -70,7 +70,8 @@ FINDINGS: dict[str, Explanation] = {
     "trace.data_dependent": Explanation(
         "the code decides by looking at a value",
         "A Python `if`, `while`, `and`, float() or int() on a tensor needs one single value, but there is one per row.",
-        "Use torch.where(condition, a, b), &, |, ~, torch.maximum or torch.minimum on whole tensors.",
+        "Remove the `if`: compute both cases and choose for each row, x = torch.where(condition, a, b); return once, "
+        "at the end. For tensors use &, |, ~, torch.maximum and torch.minimum instead of and, or, not, max and min.",
     ),
     "trace.batch_size": Explanation(
         "the code depends on the number of rows",

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from rewardsmith.design.designer import ModelDesigner
 from rewardsmith.design.extract import Extraction, extract_code
 from rewardsmith.design.goal import describe, goal_messages, write_goal
 from rewardsmith.design.prompts import PromptLibrary
 from rewardsmith.errors import NothingAcceptable
 from rewardsmith.llm import Completion
 from rewardsmith.reward.compile import compile_goal, compile_reward
-from rewardsmith.types import FeatureSpec
-from tests.design.cards import CARD, INTERFACE
+from rewardsmith.types import ActionSpec, FeatureSpec
+from tests.design.cards import CARD, CONTEXT, INTERFACE
 from tests.design.test_designer import Scripted
 
 GOAL = '''def step(obs, action, next_obs):
@@ -79,12 +82,24 @@ def test_descriptions(prose, code, about):
 def test_the_examples_in_the_prompts_compile(jail):
     """What the prompt shows is the first thing that models imitate."""
     interface = INTERFACE.model_copy(update={"features": (*INTERFACE.features, FeatureSpec(name="air_temperature"))})
-    library = PromptLibrary()
-    goal = extract_code(goal_messages(library, CARD, "w")[0].content, "episode", companions=("step",)).code
+    goal = extract_code(goal_messages(PromptLibrary(), CARD, "w")[0].content, "episode", companions=("step",)).code
     assert compile_goal(goal or "", interface, jail).program is not None
-    source = library.source("common/contract.md.j2")
-    reward = extract_code(source, "compute_reward").code
-    result = compile_reward(reward or "", interface, jail)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        INTERFACE.action,
+        ActionSpec(kind="discrete", n=4),
+        ActionSpec(kind="multi_discrete", shape=(2,), nvec=(3, 5)),
+    ],
+)
+def test_the_form_in_the_prompt_compiles_for_every_kind_of_action(jail, action):
+    interface = INTERFACE.model_copy(update={"action": action})
+    context = replace(CONTEXT, environment=replace(CARD, interface=interface))
+    system = ModelDesigner(Scripted()).messages(context, round=1, sample=0)[0].content
+    result = compile_reward(extract_code(system, "compute_reward").code or "", interface, jail)
     assert result.program is not None, result.findings
-    assert set(result.program.parameters) == {"warm_weight", "width", "effort_weight", "frost_penalty"}
+    assert set(result.program.parameters) == {"effort_weight", "extreme_penalty"}
+    assert result.program.component_names == ("effort", "extreme")
     assert result.program.structural == ()

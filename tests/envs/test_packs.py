@@ -178,6 +178,7 @@ def test_packs_of_other_packages_join_by_entry_point(folder, monkeypatch, tmp_pa
         ("[[task]]", "[[tasks]]", ["tasks", "unknown field", "use 'task'"]),
         ('name = "hop_forward"', 'name = "Hop forward"', ["task.0.name"]),
         ('about = "A', "about = A", ["not valid TOML"]),
+        ('gymnasium = "Hopper-v5"', 'gymnasium = "Hoper-v5"', ["env.gymnasium", "Hoper-v5", "Hopper-v5"]),
         ('model = "hopper.xml"', 'model = "hoper.xml"', ["env.model", "hoper.xml"]),
         ('model = "hopper.xml"', 'model = "bad.xml"', ["env.model", "does not load"]),
     ],

@@ -39,6 +39,7 @@ def test_asks_and_waits_until_the_reply_is_stable(tmp_path, caplog):
         4: lambda: reply.write_text("half"),
         5: lambda: reply.write_text("half and whole"),
     }
+    caplog.set_level("INFO", logger="rewardsmith")
     model, clock = desk(tmp_path, script)
     completion = model.complete(ASK, step="round-1/propose", sample=3)
     assert completion.text == "half and whole"

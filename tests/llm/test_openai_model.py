@@ -80,6 +80,15 @@ def test_passing_faults_are_waited_out(script, waits):
     assert len(server.requests) == len(script)
 
 
+def test_a_problem_is_told_once_until_it_changes(caplog):
+    faults = [Fault("server_error"), Fault("server_error"), Fault("hang_up")]
+    with ModelServer([*faults, "ok"]) as server:
+        ask(server, sleep=Waits())
+    told = [r.getMessage() for r in caplog.records if r.name.startswith("rewardsmith") and r.levelno >= logging.WARNING]
+    assert len(told) == 2
+    assert "HTTP 500" in told[0]
+
+
 @pytest.mark.parametrize(
     ("kind", "word"),
     [

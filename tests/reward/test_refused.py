@@ -41,6 +41,26 @@ def test_lines_are_those_of_the_original(jail: Jail) -> None:
     assert "torch.where" in found.hint
 
 
+def test_the_same_mistake_is_told_once() -> None:
+    found = check_source(body("return speed + speed + speed, {}"), INTERFACE).findings
+    assert [(finding.id, finding.line) for finding in found] == [("gate.name", 2)]
+
+
+@pytest.mark.parametrize(
+    ("ending", "said", "line"),
+    [
+        ("return h", "one tensor instead of (total, components)", 3),
+        ("return h, [h]", "a tuple (tensor, list)", 3),
+        ("pass", "nothing", 1),
+    ],
+)
+def test_a_wrong_result_is_described_and_located(ending: str, said: str, line: int, jail: Jail) -> None:
+    found = compile_reward(body('h = next_obs["height"]', ending), INTERFACE, jail).findings[0]
+    assert found.id == "trace.output"
+    assert said in found.message
+    assert found.line == line
+
+
 def test_gate_reports_all_problems_at_once() -> None:
     found = check_source("import os\n" + body("open('x')", "while 1:", "    pass", "return 1, {}"), INTERFACE).findings
     assert [(finding.id, finding.line) for finding in found] == [
