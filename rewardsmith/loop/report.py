@@ -48,7 +48,7 @@ def report_data(run: RunSummary, *, budget_spent: bool = False) -> ReportData:
         goal_about=run.task.goal.about if run.task else "",
         status=_status(run, budget_spent),
         created=info.created[:16].replace("T", " "),
-        designer="" if config.method == "given" else config.model.llm,
+        designer="" if config.method == "given" else _designer(config.model.llm),
         method=config.method,
         headline=_headline(run.headline) if run.headline else None,
         candidates=tuple(_candidate(c, recorded=config.model.llm.startswith("replay:")) for c in run.candidates),
@@ -75,6 +75,12 @@ def _status(run: RunSummary, budget_spent: bool) -> RunStatus:
     if run.finished:
         return "finished" if run.best else "nothing acceptable"
     return "budget spent" if budget_spent else "interrupted"
+
+
+def _designer(name: str) -> str:
+    """The model's name; of a transcript or desk only the last part of its path, because reports are passed on."""
+    kind, _, path = name.partition(":")
+    return f"{kind}:{Path(path).name}" if kind in ("replay", "desk") and path else name
 
 
 def _about(run: RunSummary) -> str:

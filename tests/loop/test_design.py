@@ -55,7 +55,10 @@ def test_the_cassette_of_a_run_replays_it_without_a_server(tmp_path) -> None:
     second = rewardsmith.design_reward(tiny_config(model=model), runs=tmp_path)
     assert [c.proposal for c in second.candidates] == [c.proposal for c in first.candidates]
     assert [c.score for c in second.candidates] == [c.score for c in first.candidates]
-    assert "recorded" in (second.root / "report.html").read_text()
+    report = (second.root / "report.html").read_text()
+    assert "recorded" in report
+    assert "replay:cassette.jsonl" in report
+    assert str(tmp_path) not in report
 
 
 def test_a_refused_reward_goes_back_with_its_findings_and_is_repaired(tmp_path) -> None:
