@@ -18,7 +18,7 @@ assert "site-packages" in rewardsmith.__file__, rewardsmith.__file__
 
 REWARD = """
 def compute_reward(obs, action, next_obs, *, weight=1.0):
-    progress = weight * (next_obs["x_position"] - obs["x_position"])
+    progress = weight * (next_obs["torso_x"] - obs["torso_x"])
     return progress, {"progress": progress}
 """
 

@@ -49,7 +49,7 @@ class Features(Mapping[str, Tensor]):
         if name in self._offered:
             raise InputLeftOut(name)
         close = get_close_matches(str(name), self._offered, n=2, cutoff=0.5)
-        guess = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        guess = f"; did you mean {' or '.join(map(repr, close))}?" if close else "."
         raise Mistake("trace.feature", f"no feature {str(name)[:60]!r}{guess} There are: {', '.join(self._offered)}")
 
     def __contains__(self, name: object) -> bool:
