@@ -9,8 +9,10 @@ from __future__ import annotations
 import ctypes
 import linecache
 import os
+import re
 import resource
 import signal
+import struct
 import sys
 from pathlib import Path
 
@@ -21,6 +23,8 @@ OUTPUT_FD = 3  # the result goes here
 ALIVE_FD = 4  # one byte when locked; end of file when dead
 NOBODY = 65534  # the unprivileged user that root becomes
 
+_TO_CHANGE_USER = (5, 6, 7)  # CAP_KILL, CAP_SETGID, CAP_SETUID
+_CAPABILITY_VERSION_3 = 0x20080522
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _LINUX = sys.platform.startswith("linux")
 
@@ -56,11 +60,12 @@ def _keep_only(output: int, alive: int, null: int) -> None:
     safe = [os.dup2(fd, 64 + place, inheritable=False) for place, fd in enumerate((null, null, null, output, alive))]
     for place, fd in enumerate(safe):
         os.dup2(fd, place)
-    os.closerange(ALIVE_FD + 1, _highest_possible_fd())
+    os.closerange(ALIVE_FD + 1, _highest_open_fd() + 1)
 
 
-def _highest_possible_fd() -> int:
-    return max(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 1 << 16) if _LINUX else 4096
+def _highest_open_fd() -> int:
+    """Looked up, because the limit may be a billion in a container, and then closing up to it can take minutes."""
+    return max(int(fd) for fd in os.listdir("/proc/self/fd" if _LINUX else "/dev/fd"))  # noqa: PTH208
 
 
 def _assert_single_thread() -> None:
@@ -108,14 +113,37 @@ def _lower(kind: int, soft: int, *, hard: int | None = None) -> None:
     resource.setrlimit(kind, (soft, hard))
 
 
+def can_become_nobody() -> bool:
+    """Whether this process is root with what it takes: three capabilities, and a user 65534 in its user namespace.
+
+    Root in a container may lack either. A root that may change users but not kill what it started stays root too.
+    """
+    if os.geteuid() != 0:
+        return False
+    if not _LINUX:
+        return True
+    capabilities = int(re.findall(r"CapEff:\s*(\w+)", Path("/proc/self/status").read_text())[0], 16)
+    mapped = (
+        any(int(first) <= NOBODY < int(first) + int(count) for first, _, count in map(str.split, lines))
+        for lines in (Path(f"/proc/self/{kind}_map").read_text().splitlines() for kind in ("uid", "gid"))
+    )
+    denied = Path("/proc/self/setgroups").read_text().strip() == "deny"
+    return all(capabilities >> number & 1 for number in _TO_CHANGE_USER) and all(mapped) and not denied
+
+
 def _drop_privileges() -> None:
-    """Become nobody when root."""
-    if os.geteuid() == 0:
+    """Become nobody when root; where that is not possible, a root without a single capability."""
+    if can_become_nobody():
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY) if _LINUX else os.setgid(NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY) if _LINUX else os.setuid(NOBODY)
-    if os.geteuid() == 0 or os.getuid() == 0:
-        raise RuntimeError("still root")
+        if os.geteuid() == 0 or os.getuid() == 0:
+            raise RuntimeError("still root")
+    if _LINUX:
+        header, nothing = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), bytes(24)
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.capset(header, nothing) != 0:
+            raise OSError(ctypes.get_errno(), "capset")
 
 
 def _forbid_new_privileges(zygote: int) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rewardsmith.errors import JailError
 from rewardsmith.jail import landlock, seccomp
+from rewardsmith.jail.lock import can_become_nobody
 from rewardsmith.jail.records import JailRung
 
 # The zygote's whole environment. Nothing of the parent's goes in: an API key in it would be one bug away from the jail.
@@ -93,8 +94,8 @@ def command(rung: JailRung, python: Sequence[str], import_path: Sequence[str]) -
 
 def _inner_layers() -> tuple[str, ...]:
     version = landlock.abi()
-    nobody = ("user nobody",) if os.geteuid() == 0 else ()
-    return (*nobody, "rlimits", *((f"landlock (ABI {version})",) if version else ()), "seccomp allow-list")
+    user = ("user nobody",) if can_become_nobody() else ("no capabilities",)
+    return (*user, "rlimits", *((f"landlock (ABI {version})",) if version else ()), "seccomp allow-list")
 
 
 def _seccomp() -> JailRung:

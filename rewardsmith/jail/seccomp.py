@@ -17,14 +17,14 @@ from typing import NamedTuple
 
 ALLOWED = (
     "write",  # the result; the only other open files lead to /dev/null and to the zygote's "still alive" pipe
-    "mmap",  # only anonymous memory, never executable (checked below)
-    "mprotect",  # never executable (checked below)
+    "mmap",  # private anonymous memory, never executable
+    "mprotect",  # never executable
     "munmap",
-    "mremap",
+    "mremap",  # growing a large block, not moving one over another
     "brk",
-    "madvise",
-    "futex",
-    "clock_gettime",
+    "madvise",  # giving memory back, asking for large pages
+    "futex",  # waiting and waking inside this process
+    "clock_gettime",  # the plain clocks, not those of devices and other processes
     "getrandom",
     "sched_yield",
     "getpid",
@@ -39,8 +39,16 @@ ANSWERED = {
     "ioctl": errno.ENOTTY,  # torch asks whether it may use colours: this is no terminal
 }
 
-PROT_EXEC = 0x4
-MAP_ANONYMOUS = 0x20
+# Arguments, by position; the calls above that are not listed here are allowed with any. The numbers are the same on
+# both processors. Only the low halves of arguments are looked at: the kernel ignores the high half of every argument
+# checked here (ints, and flags that all lie in the low half), and the C library leaves anything in it.
+READ_OR_WRITE = 0x1 | 0x2  # neither executable nor growing
+ANONYMOUS = 0x20
+MAP_KINDS = ANONYMOUS | 0x2 | 0x8 | 0x4000 | 0x20000  # private, droppable (for getrandom), noreserve, stack
+MAY_MOVE = 0x1
+ADVICE = (4, 8, 14)  # MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE
+FUTEX_PRIVATE = (0x80, 0x81, 0x89, 0x189)  # wait, wake, wait until a time of either clock
+PLAIN_CLOCKS = 0x7  # clocks 0 to 7; negative numbers mean other processes and devices
 
 
 class Arch(NamedTuple):
@@ -72,6 +80,7 @@ _KILL_PROCESS, _ANSWER_ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 _NUMBER, _AUDIT = 0, 4  # offsets in struct seccomp_data; arguments follow from 16 on, 8 bytes each, little-endian
 
 Instruction = tuple[int, int, int, int]  # code, instructions to skip if true, if false, operand
+_KILL: Instruction = (_RETURN, 0, 0, _KILL_PROCESS)
 
 
 def _argument(index: int) -> int:
@@ -79,38 +88,48 @@ def _argument(index: int) -> int:
     return 16 + 8 * index
 
 
+def _only_bits(index: int, mask: int) -> tuple[Instruction, ...]:
+    """Kill if argument `index` has a bit outside `mask`; else go on behind."""
+    return ((_LOAD, 0, 0, _argument(index)), (_JUMP_ANY_BIT, 0, 1, mask ^ 0xFFFFFFFF), _KILL)
+
+
+def _has_bit(index: int, bit: int) -> tuple[Instruction, ...]:
+    """Kill unless argument `index` has `bit`; else go on behind."""
+    return ((_LOAD, 0, 0, _argument(index)), (_JUMP_ANY_BIT, 1, 0, bit), _KILL)
+
+
+def _one_of(index: int, values: tuple[int, ...]) -> tuple[Instruction, ...]:
+    """Kill unless argument `index` is one of `values`; else go on behind."""
+    jumps = ((_JUMP_EQUAL, len(values) - place, 0, value) for place, value in enumerate(values))
+    return ((_LOAD, 0, 0, _argument(index)), *jumps, _KILL)
+
+
+_CHECKS: dict[str, tuple[Instruction, ...]] = {
+    # mmap(address, length, protection, flags, file, offset)
+    "mmap": (*_only_bits(2, READ_OR_WRITE), *_only_bits(3, MAP_KINDS), *_has_bit(3, ANONYMOUS)),
+    "mprotect": _only_bits(2, READ_OR_WRITE),  # (address, length, protection)
+    "mremap": _only_bits(3, MAY_MOVE),  # (address, old length, new length, flags)
+    "madvise": _one_of(2, ADVICE),  # (address, length, advice)
+    "futex": _one_of(1, FUTEX_PRIVATE),  # (address, operation, ...)
+    "clock_gettime": _only_bits(0, PLAIN_CLOCKS),  # (clock, result)
+}
+
+
 def filter_program(arch: Arch) -> list[Instruction]:
     """The filter, to be read from top to bottom. Calls of the x32 ABI match no number and are killed like the rest."""
-    kill, allow = (_RETURN, 0, 0, _KILL_PROCESS), (_RETURN, 0, 0, _ALLOW)
     program: list[Instruction] = [
         (_LOAD, 0, 0, _AUDIT),
         (_JUMP_EQUAL, 1, 0, arch.audit),
-        kill,  # another ABI of the same processor
+        _KILL,  # another ABI of the same processor
         (_LOAD, 0, 0, _NUMBER),
     ]
     for name, answer in ANSWERED.items():
         program += [(_JUMP_EQUAL, 0, 1, arch.numbers[name]), (_RETURN, 0, 0, _ANSWER_ERRNO | answer)]
     for name in ALLOWED:
         checks = _CHECKS.get(name, ())
-        program += [(_JUMP_EQUAL, 0, len(checks) + 1, arch.numbers[name]), *checks, allow]
-    return [*program, kill]
+        program += [(_JUMP_EQUAL, 0, len(checks) + 1, arch.numbers[name]), *checks, (_RETURN, 0, 0, _ALLOW)]
+    return [*program, _KILL]
 
-
-# Run after the number has matched and before `allow`; each must end in a kill or fall through to it.
-_CHECKS: dict[str, tuple[Instruction, ...]] = {
-    "mmap": (  # mmap(address, length, protection, flags, file, offset)
-        (_LOAD, 0, 0, _argument(2)),
-        (_JUMP_ANY_BIT, 2, 0, PROT_EXEC),  # executable: to the kill
-        (_LOAD, 0, 0, _argument(3)),
-        (_JUMP_ANY_BIT, 1, 0, MAP_ANONYMOUS),  # anonymous: over the kill
-        (_RETURN, 0, 0, _KILL_PROCESS),
-    ),
-    "mprotect": (  # mprotect(address, length, protection)
-        (_LOAD, 0, 0, _argument(2)),
-        (_JUMP_ANY_BIT, 0, 1, PROT_EXEC),
-        (_RETURN, 0, 0, _KILL_PROCESS),
-    ),
-}
 
 # --- installing it -------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,9 @@ import signal
 import struct
 import sys
 import tempfile
+import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -41,11 +43,7 @@ def main(module: str, limits: JailLimits, *, filtered: bool) -> None:
     jailed.warm()
     gc.collect()
     gc.freeze()  # children then share these pages instead of copying them at their first collection
-    flaw = ""
-    if filtered:  # prove the lock before anything depends on it
-        proof, _ = _call(_touch_a_file, b"null", limits, filtered=True, null=null, requests=requests)
-        if proof["signal"] != signal.SIGSYS:
-            flaw = f"the lock did not hold or could not be applied: {proof['lock_error'] or proof}"
+    flaw = _flaw_of_the_lock(limits, null=null, requests=requests) if filtered else ""
     _send(replies, json.dumps({"flaw": flaw}).encode())
     while True:
         try:
@@ -64,6 +62,17 @@ def _take_over_stdio() -> tuple[int, int, int]:
     os.dup2(null, 0)
     os.dup2(null, 1)
     return requests, replies, null
+
+
+def _flaw_of_the_lock(limits: JailLimits, *, null: int, requests: int) -> str:
+    """Prove the lock before anything depends on it: opening a file must kill, honest work must not. "" if it holds."""
+    proof, _ = _call(_touch_a_file, b"null", limits, filtered=True, null=null, requests=requests)
+    if proof["signal"] != signal.SIGSYS:
+        return f"the lock did not hold or could not be applied: {proof['lock_error'] or proof}"
+    proof, _ = _call(_work_honestly, b"null", limits, filtered=True, null=null, requests=requests)
+    if proof["exit"] != 0:  # a C library with other habits than those the list was made for
+        return f"honest work does not survive the lock: {proof['lock_error'] or proof}"
+    return ""
 
 
 # --- one call ------------------------------------------------------------------------------------------------------
@@ -181,6 +190,21 @@ def _touch_a_file(_: object) -> bytes:
     """What a locked child must not survive."""
     os.close(os.open("/", os.O_RDONLY))
     return b"opened a file"
+
+
+def _work_honestly(_: object) -> bytes:
+    """What a locked child must survive: memory that grows and shrinks, locks, clocks, a traceback."""
+    block = bytearray()
+    while len(block) < 1 << 22:
+        block.extend(bytes(1 << 18))
+    del block
+    with threading.Lock():
+        time.process_time()
+    try:
+        [][0]
+    except IndexError:
+        traceback.format_exc()
+    return b""
 
 
 # --- frames on a pipe ----------------------------------------------------------------------------------------------

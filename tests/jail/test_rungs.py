@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rewardsmith.errors import JailError
-from rewardsmith.jail import Jail, JailKilled, JailLimits, JailOutputError, lock, probe, rungs, seccomp
+from rewardsmith.jail import Jail, JailKilled, JailLimits, JailOutputError, lock, probe, rungs
 from rewardsmith.jail.rungs import choose, command
 
 VICTIM = "tests.jail.victim"
@@ -64,60 +63,6 @@ def test_a_lock_that_does_not_hold_is_noticed() -> None:
         assert b"the lock did not hold" in process.stdout.read(size)
         process.stdin.close()
         assert process.wait(timeout=30) == 0  # it ends with its parent
-
-
-def test_filters_of_both_processors_are_well_formed() -> None:
-    for name, arch in seccomp.ARCHES.items():
-        assert {*seccomp.ALLOWED, *seccomp.ANSWERED} <= set(arch.numbers), name
-        assert len(set(arch.numbers.values())) == len(arch.numbers)
-        program = seccomp.filter_program(arch)
-        for place, (code, if_true, if_false, _) in enumerate(program):
-            if code in (0x15, 0x45):  # jumps stay inside
-                assert place + 1 + max(if_true, if_false) < len(program)
-        assert program[-1] == (0x06, 0, 0, 0x80000000)
-
-
-def simulate(arch: seccomp.Arch, number: int, *arguments: int, audit: int | None = None) -> int:
-    """Interpret the filter for one system call, as the kernel would."""
-    data = {0: number, 4: arch.audit if audit is None else audit}
-    data |= {16 + 8 * place: value & 0xFFFFFFFF for place, value in enumerate(arguments)}
-    program, place, accumulator = seccomp.filter_program(arch), 0, 0
-    while True:
-        code, if_true, if_false, operand = program[place]
-        place += 1
-        if code == 0x20:
-            accumulator = data.get(operand, 0)
-        elif code == 0x06:
-            return operand
-        else:
-            hit = accumulator == operand if code == 0x15 else bool(accumulator & operand)
-            place += if_true if hit else if_false
-
-
-@pytest.mark.parametrize("name", seccomp.ARCHES)
-def test_what_the_filter_answers(name: str) -> None:
-    arch = seccomp.ARCHES[name]
-    kill, allow, enoent = 0x80000000, 0x7FFF0000, 0x00050002
-    anonymous, private_file = 0x22, 0x02
-    assert simulate(arch, arch.numbers["mmap"], 0, 4096, 3, anonymous) == allow
-    assert simulate(arch, arch.numbers["mmap"], 0, 4096, 7, anonymous) == kill
-    assert simulate(arch, arch.numbers["mmap"], 0, 4096, 1, private_file) == kill
-    assert simulate(arch, arch.numbers["mprotect"], 0, 4096, 3) == allow
-    assert simulate(arch, arch.numbers["mprotect"], 0, 4096, 5) == kill
-    assert simulate(arch, arch.numbers["newfstatat"]) == enoent
-    assert simulate(arch, arch.numbers["ioctl"], 0, 0x5412) == 0x00050000 | 25  # TIOCSTI: not carried out either
-    for call in seccomp.ALLOWED:
-        if call not in ("mmap", "mprotect"):
-            assert simulate(arch, arch.numbers[call], *[2**32 - 1] * 6) == allow
-        assert simulate(arch, arch.numbers[call], audit=0x40000003) == kill
-        assert simulate(arch, arch.numbers[call] | 0x40000000) == kill
-    allowed = {arch.numbers[call] for call in (*seccomp.ALLOWED, *seccomp.ANSWERED)}
-    assert all(simulate(arch, number) == kill for number in range(1024) if number not in allowed)
-
-
-def test_unknown_processors_have_no_filter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
-    assert seccomp.machine() is None and "riscv64" in seccomp.unavailable()
 
 
 def test_macos_rung_is_a_command_around_python() -> None:
