@@ -40,6 +40,8 @@ class Critic:
         bank: recorded transitions; without one, checks that need an environment are reported as skipped.
         goal_states: features of goal states, each (G, ...), for the direction probe.
         reference: rewards already tried, by candidate id; more are added with `remember`.
+        simple: recorded episodes of policies that need no learning (`bank.simple`), by name, for the exploit probe.
+        words: the task as the person put it.
     """
 
     def __init__(
@@ -50,12 +52,16 @@ class Critic:
         bank: Bank | None = None,
         goal_states: Mapping[str, Tensor] | None = None,
         reference: Mapping[str, RewardProgram] | None = None,
+        simple: Mapping[str, Bank] | None = None,
+        words: str = "",
     ) -> None:
         self.interface = interface
         self.jail = jail
         self._recorded = None if bank is None or not len(bank) else from_bank(bank)
         self._invented = synthetic(interface)
         self._goals = None if goal_states is None else checked_goals(interface, goal_states)
+        self._simple = {name: from_bank(played) for name, played in (simple or {}).items() if len(played)}
+        self._words = words
         self._tried: dict[str, Fingerprint] = {}
         for candidate_id, program in (reference or {}).items():
             self.remember(candidate_id, program)
@@ -93,6 +99,8 @@ class Critic:
             goals=self._goals,
             reference={id: tried for id, tried in self._tried.items() if id != candidate_id},
             drawn=self._invented,
+            simple=self._simple,
+            words=self._words,
         )
 
 

@@ -99,6 +99,8 @@ class Evidence:
     goals: dict[str, Tensor] | None = None  # features of goal states, each (G, ...)
     reference: Mapping[str, Fingerprint] = field(default_factory=dict)  # rewards already tried
     drawn: Sample | None = None  # synthetic transitions, when the caller has them already
+    simple: Mapping[str, Sample] = field(default_factory=dict)  # episodes of policies that need no learning, by name
+    words: str = ""  # the task, as the person put it
 
     @cached_property
     def invented(self) -> Sample:
@@ -119,6 +121,11 @@ class Evidence:
     def values(self) -> Values:
         """The reward on `sample`, memory carried along."""
         return evaluate_episodes(self.program, self.sample)
+
+    @cached_property
+    def simple_values(self) -> dict[str, Values]:
+        """The reward on the episodes of each simple policy."""
+        return {name: evaluate_episodes(self.program, sample) for name, sample in self.simple.items()}
 
     @cached_property
     def invented_values(self) -> Values:

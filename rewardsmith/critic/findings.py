@@ -16,9 +16,11 @@ STAGES = {
     "episodes": "behaviour at the ends of episodes",
     "direction": "goal states against recorded states",
     "ranking": "successful against failed episodes",
+    "exploits": "ways to be paid without doing the task",
+    "words": "the task's words",
     "duplicate": "rewards already tried",
 }
-NEEDS_RECORDED = frozenset({"episodes", "direction", "ranking"})
+NEEDS_RECORDED = frozenset({"episodes", "direction", "ranking", "exploits"})
 
 
 @dataclass(frozen=True)

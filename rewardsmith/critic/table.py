@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from rewardsmith.critic import checks_ends as ends
 from rewardsmith.critic import checks_episodes as episodes
+from rewardsmith.critic import checks_exploits as exploits
 from rewardsmith.critic import checks_values as values
+from rewardsmith.critic import checks_words as words
 from rewardsmith.critic.findings import Check, other_explanations
 from rewardsmith.reward.findings import FINDINGS as REWARD_FINDINGS
 from rewardsmith.reward.findings import Explanation
@@ -25,13 +28,21 @@ CHECKS: tuple[Check, ...] = (
     values.drowned,
     values.unused_feature,
     values.unused_parameter,
+    words.units,
     episodes.failure_pays,
     episodes.time_limit_jump,
     episodes.idling_pays,
     episodes.dying_pays,
+    ends.blank_end,
+    ends.potential_end,
     episodes.inverted,
     episodes.doubtful,
     episodes.successes_lose,
+    exploits.oscillation,
+    exploits.simple_policy,
+    exploits.early_failure,
+    exploits.idle_beats_random,
+    words.needs_memory,
     episodes.near,
 )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rewardsmith.bank import Bank, record_bank
+from rewardsmith.bank import Bank, record_bank, record_simple
 from rewardsmith.critic.critic import Critic
 from rewardsmith.critic.files import check_files
 from rewardsmith.critic.interface import interface_from_json
@@ -35,13 +35,15 @@ def critic_for(
     """
     bank: Bank | None = None
     goal_states = None
+    simple: dict[str, Bank] = {}
     if env is not None:
         environment = resolve_env(env, kwargs=dict(env_kwargs or {}))
         features = environment.interface
         bank = record_bank(environment, transitions=TRANSITIONS, seed=0)
         goal_states = environment.goal_states(GOAL_STATES, np.random.default_rng(0))
+        simple = record_simple(environment, seed=0)
     else:
         assert interface is not None
         features = interface_from_json(interface)
     with reward_jail(allow_unsandboxed=allow_unsandboxed) as jail:
-        yield Critic(features, jail, bank=bank, goal_states=goal_states)
+        yield Critic(features, jail, bank=bank, goal_states=goal_states, simple=simple)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rewardsmith.analyze.reflection import reflect
-from rewardsmith.bank import Bank, record_bank
+from rewardsmith.bank import Bank, record_bank, record_simple
 from rewardsmith.budget import Budget
 from rewardsmith.config import DesignConfig, ModelConfig
 from rewardsmith.critic.critic import Critic
@@ -67,6 +67,14 @@ class Parts:
             self.pay("bank", bank.env_steps)
         return Bank.load(path, self.environment.interface)
 
+    @cached_property
+    def simple(self) -> dict[str, Bank]:
+        """Episodes of policies that need no learning; so few that every session records them again, booked once."""
+        metric = load_metric(self.environment, located_goal(self.task.goal, self.folder.root))
+        banks = record_simple(self.environment, seed=self.config.seed, metric=metric)
+        self.pay("simple", sum(bank.env_steps for bank in banks.values()))
+        return banks
+
     def pay(self, what: str, env_steps: int) -> None:
         """Book environment steps once, under a key of their own."""
         if self.journal.get(f"cost/{what}") is None:
@@ -116,7 +124,14 @@ class Parts:
         goal_states = None
         if self.is_default_task:
             goal_states = self.environment.goal_states(GOAL_STATES, np.random.default_rng(self.config.seed))
-        return Critic(self.environment.interface, self.jail, bank=self.bank, goal_states=goal_states)
+        return Critic(
+            self.environment.interface,
+            self.jail,
+            bank=self.bank,
+            goal_states=goal_states,
+            simple=self.simple,
+            words=self.task.words,
+        )
 
     @property
     def is_default_task(self) -> bool:

@@ -48,7 +48,8 @@ class FakeProgram:
         self.parameters, self.structural, self.unused_features = parameters or {}, structural, unused_features
         self.uses_memory, self.has_potential, self.graph_id = False, potential is not None, graph_id
         inputs = [SimpleNamespace(source="parameter", name=name) for name in read]
-        self.graph = SimpleNamespace(reward=SimpleNamespace(inputs=inputs), potential=None)
+        function = SimpleNamespace(inputs=inputs, constants=(), nodes=(), outputs={}, first_node=len(inputs))
+        self.graph = SimpleNamespace(reward=function, potential=None)
 
     def __call__(self, obs, action, next_obs, *, memory=None, params=None) -> Output:
         result = self._function(obs, action, next_obs)
