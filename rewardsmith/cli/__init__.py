@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from rewardsmith.cli import check, demo, design, doctor, envs, evaluate, export, report, resume, train
+from rewardsmith.cli import check, compare, demo, design, doctor, envs, evaluate, export, report, resume, train
 from rewardsmith.cli.console import complain
 from rewardsmith.errors import EXIT_INTERRUPTED, RewardsmithError
 
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for verb in (design, resume, check, train, evaluate, report, export, envs, doctor, demo):
+for verb in (design, resume, check, compare, train, evaluate, report, export, envs, doctor, demo):
     verb.register(app)
 
 

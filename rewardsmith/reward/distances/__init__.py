@@ -3,6 +3,6 @@
 `tabular.py` is the reference on finite worlds; `sampled.py` does the same on a `Coverage` of a real environment.
 """
 
-from rewardsmith.reward.distances.sampled import Coverage, Distances, reward_distances
+from rewardsmith.reward.distances.sampled import Coverage, Distances, Metric, reward_distances
 
-__all__ = ["Coverage", "Distances", "reward_distances"]
+__all__ = ["Coverage", "Distances", "Metric", "reward_distances"]
