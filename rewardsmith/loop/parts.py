@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rewardsmith.analyze.reflection import reflect
-from rewardsmith.bank import Bank, record_bank, record_simple
+from rewardsmith.bank import Bank, concatenate, record_bank, record_simple
 from rewardsmith.budget import Budget
 from rewardsmith.config import DesignConfig, ModelConfig
 from rewardsmith.critic.critic import Critic
@@ -25,15 +25,16 @@ from rewardsmith.llm import ChatModel, RecordingModel, open_model
 from rewardsmith.loop.events import Observer, PointMeasured, Said
 from rewardsmith.loop.goal import settle_task
 from rewardsmith.loop.model import JournaledModel
-from rewardsmith.loop.summary import located_goal, spent
+from rewardsmith.loop.summary import best_members, located_goal, spent
 from rewardsmith.reward.compile import reward_jail
 from rewardsmith.reward.graph import parse_graph
 from rewardsmith.reward.program import RewardProgram
 from rewardsmith.store import Journal, RunFolder
-from rewardsmith.train import PpoConfig, load_metric, train_population
-from rewardsmith.types import Analysis, Task, TrainingResult, Verdict
+from rewardsmith.train import PpoConfig, load_metric, load_policy, member_folder, train_population
+from rewardsmith.types import Analysis, Member, Task, TrainingResult, Verdict
 
 BANK_TRANSITIONS = 20_000
+POLICIES, POLICY_EPISODES = 4, 4  # of each round, added to the bank
 GOAL_STATES = 256
 
 
@@ -74,6 +75,37 @@ class Parts:
         banks = record_simple(self.environment, seed=self.config.seed, metric=metric)
         self.pay("simple", sum(bank.env_steps for bank in banks.values()))
         return banks
+
+    def record_policies(self, key: str, results: Mapping[str, TrainingResult]) -> None:
+        """Add episodes of a training's best policies to the bank: what success looks like, and what comes near it."""
+        path = self.folder.root / f"bank.{key}.npz"
+        if self.journal.get(f"cost/bank.{key}") is None or not path.exists():
+            policies = {m: load_policy(self.policy_path(m)) for m in best_members(results, POLICIES)}
+            policies = {m: p for m, p in policies.items() if not p.info.memory_width}  # these need their reward to act
+            if not policies:
+                return
+            self.budget.require(env_steps=len(policies) * POLICY_EPISODES * self.environment.horizon)
+            metric = load_metric(self.environment, located_goal(self.task.goal, self.folder.root))
+            bank = concatenate(
+                [
+                    record_bank(
+                        self.environment,
+                        episodes=POLICY_EPISODES,
+                        seed=self.config.seed,
+                        policy=policy.act,
+                        policy_name=f"{member.candidate} seed {member.seed}",
+                        metric=metric,
+                    )
+                    for member, policy in policies.items()
+                ]
+            )
+            bank.save(path)
+            self.pay(f"bank.{key}", bank.env_steps)
+        self.bank = concatenate([self.bank, Bank.load(path, self.environment.interface)])
+        self.__dict__.pop("critic", None)  # the next one looks at these episodes too
+
+    def policy_path(self, member: Member) -> Path:
+        return member_folder(self.folder.root, member) / "policy.safetensors"
 
     def pay(self, what: str, env_steps: int) -> None:
         """Book environment steps once, under a key of their own."""

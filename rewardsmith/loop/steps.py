@@ -167,7 +167,16 @@ class Steps:
         self.results.update(results)
         for id in results:
             self._changed(id)
+        if round < self._config.rounds:
+            self._show_critic(round, results)
         return results
+
+    def _show_critic(self, round: int, results: Mapping[str, TrainingResult]) -> None:
+        """Let the next round's critic see what this round's best policies do."""
+        self._parts.record_policies(f"round-{round}", results)
+        for id, verdict in self.verdicts.items():
+            if verdict.accepted:
+                self._parts.critic.remember(id, self._parts.load_program(id))
 
     def analyze(self, results: Mapping[str, TrainingResult]) -> None:
         """What each policy really did, in words and numbers."""

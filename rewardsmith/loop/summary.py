@@ -21,6 +21,7 @@ from rewardsmith.types import (
     CandidateState,
     Feedback,
     Goal,
+    Member,
     MemberResult,
     Proposal,
     Record,
@@ -135,6 +136,17 @@ def pick_best(results: Mapping[str, TrainingResult]) -> str | None:
     """The id with the highest (success, fitness); ties go to the earlier id in the mapping."""
     scored = {id: score for id, result in results.items() if (score := score_of(result)) is not None}
     return max(scored, key=lambda id: scored[id]) if scored else None
+
+
+def best_members(results: Mapping[str, TrainingResult], count: int) -> list[Member]:
+    """The best trained member of each of the `count` best candidates, best first."""
+    best = []
+    for result in results.values():
+        trained = [m for m in result.members if m.state == "trained" and m.curve]
+        if trained:
+            best.append(max(trained, key=lambda m: (m.curve[-1].success, m.curve[-1].fitness)))
+    best.sort(key=lambda m: (m.curve[-1].success, m.curve[-1].fitness), reverse=True)
+    return [Member(m.candidate, m.seed) for m in best[:count]]
 
 
 def headline_of(final: Mapping[str, TrainingResult], winner: str) -> Headline | None:

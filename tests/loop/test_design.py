@@ -7,10 +7,13 @@ import json
 import pytest
 
 import rewardsmith
+from rewardsmith.bank import Bank
 from rewardsmith.config import ModelConfig
+from rewardsmith.envs import resolve_env
 from rewardsmith.errors import BudgetSpent, EnvironmentFault, ModelServerError, NothingAcceptable, UsageError
 from rewardsmith.loop.events import PointMeasured, Said
 from rewardsmith.loop.goal import GoalAnswer
+from rewardsmith.loop.parts import POLICY_EPISODES
 from rewardsmith.loop.summary import load_run
 from rewardsmith.types import CandidateState
 from tests.helpers.model_server import Fault, ModelServer
@@ -119,6 +122,18 @@ def test_the_second_round_sees_the_best_so_far_and_never_the_metrics_code(tmp_pa
     assert best_of_first.proposal.code in last[-2]["content"]
     assert "def episode(sums" not in prompts
     assert "metric.py" not in prompts
+
+
+def test_the_critic_of_the_second_round_has_seen_what_the_first_rounds_policies_do(tmp_path) -> None:
+    with ModelServer([SPEED, HEIGHT]) as server:
+        run = rewardsmith.design_reward(asking(server.url, rounds=2, candidates=1), runs=tmp_path)
+    bank = Bank.load(run.root / "bank.round-1.npz", resolve_env(run.config.env.name).interface)
+    assert bank.policy == "r1s0 seed 0"
+    assert bank.episodes == POLICY_EPISODES
+    assert not (run.root / "bank.round-2.npz").exists(), "nobody would look at it"
+    again = rewardsmith.resume_run(run.root)
+    assert again.spent == run.spent
+    assert again.candidates == run.candidates
 
 
 def test_words_without_a_metric_get_a_goal_that_a_person_accepts(tmp_path) -> None:
