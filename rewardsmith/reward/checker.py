@@ -1,41 +1,32 @@
 """The gate's walk over the syntax tree: what is not on a list is refused, the rest is rewritten into a canonical form.
 
-The result uses library functions only as attributes of five names that no candidate can define (`__torch`, `__linalg`,
-`__functional`, `__math`, `__toolkit`), has no imports, hints, decorators or docstrings, and calls `clamp` and `where`
-as functions, so that the tracer can provide versions that accept parameters.
+The result uses library functions only as attributes of six names that no candidate can define (`__torch`, `__linalg`,
+`__functional`, `__math`, `__toolkit`), has no imports, hints, decorators, docstrings or prints, and calls `clamp` and
+`where` as functions, so that the tracer can provide versions that accept parameters. `x[mask] += 1` becomes a call as
+well (of the sixth name, `__update`), because as it stands it selects a number of rows that depends on data.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from difflib import get_close_matches
+from collections.abc import Callable
+from typing import TypeGuard
 
 from rewardsmith.reward import vocabulary as words
 from rewardsmith.reward.findings import finding
+from rewardsmith.reward.library import DECORATORS, NO_OPS, Library, Path, suggest
 from rewardsmith.types import Finding, RewardInterface
 
 MAX_STRING_CHARS = 200
 MAX_FINDINGS = 12
 
-_MODULES = {"torch", "math", "torch.nn", "torch.nn.functional", "torch.linalg", "rewardsmith.toolkit"}
-_DEFAULT_NAMES = {"torch": ("torch",), "math": ("math",), "F": ("torch", "nn", "functional"), "nn": ("torch", "nn")}
-_DROPPED_IMPORTS = {"typing", "__future__", "collections.abc", "rewardsmith.types"}
-_FUNCTIONS: dict[tuple[str, ...], tuple[str, frozenset[str]]] = {
-    ("torch",): ("__torch", words.TORCH_FUNCTIONS | words.TORCH_CONSTANTS),
-    ("torch", "linalg"): ("__linalg", words.LINALG_FUNCTIONS),
-    ("torch", "nn", "functional"): ("__functional", words.FUNCTIONAL_FUNCTIONS),
-    ("math",): ("__math", words.MATH_FUNCTIONS | words.MATH_CONSTANTS),
-    ("toolkit",): ("__toolkit", words.TOOLKIT),
-}
-_NO_OPS = {("torch", "no_grad"), ("torch", "inference_mode"), ("torch", "enable_grad")}
-_DECORATORS = _NO_OPS | {("torch", "jit", "script"), ("torch", "jit", "export"), ("torch", "compile")}
 _AS_FUNCTIONS = {"clamp", "clip", "clamp_min", "clamp_max", "where", "isclose"}  # x.clamp(...) -> torch.clamp(x, ...)
 _ATTRIBUTES = words.TENSOR_METHODS | words.TENSOR_ATTRIBUTES | words.CONTAINER_METHODS
 
 _STATEMENTS = (
     ast.FunctionDef, ast.Return, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.For, ast.If, ast.With, ast.Expr,
-    ast.Pass, ast.Break, ast.Continue, ast.Assert, ast.Import, ast.ImportFrom,
+    ast.Pass, ast.Break, ast.Continue, ast.Assert, ast.Raise, ast.Delete, ast.Import, ast.ImportFrom,
 )  # fmt: skip
 _EXPRESSIONS = (
     ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Lambda, ast.IfExp, ast.Dict, ast.Set, ast.ListComp, ast.SetComp,
@@ -50,11 +41,31 @@ _STATEMENT_FIXES: dict[type[ast.AST], str] = {
     ast.While: "loops must have a fixed number of turns: for i in range(3)",
     ast.Try: "remove it: use torch.where or torch.nan_to_num for special values",
     ast.ClassDef: "use plain functions",
-    ast.Raise: "remove it: a reward cannot fail for some rows; use torch.where",
     ast.Global: "keep values between steps in memory: see initial_memory(n)",
     ast.Nonlocal: "return the value instead",
-    ast.Delete: "just stop using the value",
 }
+_NOT_RUN = "remove it: the file is never run as a program"
+_FORMAT_SPEC = re.compile(r"[0-9]{0,2}(\.[0-9])?[a-z]?")
+_EXCEPTIONS = {
+    "AssertionError",
+    "Exception",
+    "KeyError",
+    "NotImplementedError",
+    "RuntimeError",
+    "TypeError",
+    "ValueError",
+}
+_MASKS = (ast.Name, ast.Compare, ast.BinOp, ast.UnaryOp, ast.Call, ast.Subscript)  # how x[...] may be given a mask
+_UPDATES: dict[type[ast.operator], str] = {
+    ast.Add: "iadd",
+    ast.Sub: "isub",
+    ast.Mult: "imul",
+    ast.Div: "itruediv",
+}
+
+
+class _Enough(Exception):
+    """There are as many findings as anybody reads."""
 
 
 class Checker(ast.NodeTransformer):
@@ -66,14 +77,16 @@ class Checker(ast.NodeTransformer):
     def __init__(self, interface: RewardInterface) -> None:
         self.findings: list[Finding] = []
         self._features = {feature.name for feature in interface.features}
-        self._aliases: dict[str, tuple[str, ...]] = {}
         self._scopes: list[set[str]] = []
 
     def check(self, tree: ast.Module) -> ast.Module:
         """Returns the rewritten tree; `findings` says whether it may be used."""
-        self._collect_imports(tree)
-        self._scopes = [_bound_names(tree)]
-        tree.body = self._statements(tree.body)
+        try:
+            self._library = Library(tree, self._refuse)
+            self._scopes = [_bound_names(tree)]
+            tree.body = self._statements(tree.body)
+        except _Enough:
+            pass
         return tree
 
     # -- dispatch --
@@ -86,12 +99,17 @@ class Checker(ast.NodeTransformer):
         return super().visit(node)
 
     def _statements(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        """Check a block; docstrings and imports vanish, a harmless `with` becomes its body."""
+        """Check a block; docstrings, imports, prints and type aliases vanish, a harmless `with` becomes its body."""
         kept: list[ast.stmt] = []
         for statement in body:
             if isinstance(statement, (ast.Import, ast.ImportFrom)):
-                continue  # dealt with by _collect_imports
+                continue  # dealt with by Library
             if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+                continue
+            if self._is_type_alias(statement):
+                continue
+            if isinstance(statement, ast.Expr) and self._is_print(statement.value):
+                self._call_arguments(statement.value)
                 continue
             if isinstance(statement, ast.With):
                 kept += self._with(statement)
@@ -106,119 +124,67 @@ class Checker(ast.NodeTransformer):
             body = self._statements(getattr(node, name))
             setattr(node, name, body or ([ast.Pass()] if getattr(node, name) else []))
 
-    def _refuse(self, node: ast.AST, id: str, message: str, *, hint: str = "") -> None:
-        """Note a refusal; the same one is told once, at its first line."""
-        known = any((found.id, found.message) == (id, message[:240]) for found in self.findings)
-        if not known and len(self.findings) < MAX_FINDINGS:
-            self.findings.append(finding(id, message[:240], line=getattr(node, "lineno", None), hint=hint))
+    def _is_type_alias(self, node: ast.stmt) -> bool:
+        """`Features = Dict[str, Tensor]`, of use in type hints only."""
+        value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
+        while isinstance(value, (ast.Subscript, ast.Attribute)):
+            value = value.value
+        return isinstance(value, ast.Name) and value.id in self._library.hints
 
-    # -- imports --
+    def _is_print(self, node: ast.expr) -> TypeGuard[ast.Call]:
+        name = node.func if isinstance(node, ast.Call) else None
+        return isinstance(name, ast.Name) and name.id == "print" and not self._bound("print")
 
-    def _collect_imports(self, tree: ast.Module) -> None:
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    self._import(node, alias.name, alias.asname)
-            elif isinstance(node, ast.ImportFrom):
-                self._import_from(node)
+    def _refuse(self, node: ast.AST, id: str, message: str, *, hint: str | Callable[[], str] = "") -> None:
+        """Note a refusal; the same one is told once, at its first line.
 
-    def _import(self, node: ast.AST, module: str, asname: str | None) -> None:
-        if module in _DROPPED_IMPORTS:
+        Raises:
+            _Enough: there are MAX_FINDINGS.
+        """
+        if any((found.id, found.message) == (id, message[:240]) for found in self.findings):
             return
-        if module not in _MODULES:
-            self._refuse_import(node, module)
-        elif module == "rewardsmith.toolkit":
-            self._aliases[asname or "rewardsmith"] = ("toolkit",) if asname else ("rewardsmith",)
-        elif asname:
-            self._aliases[asname] = tuple(module.split("."))
-        else:
-            self._aliases[module.split(".")[0]] = (module.split(".")[0],)
-
-    def _import_from(self, node: ast.ImportFrom) -> None:
-        module = node.module or ""
-        if module in _DROPPED_IMPORTS and not node.level:
-            return
-        for alias in node.names:
-            path = f"{module}.{alias.name}"
-            if (
-                alias.name == "*"
-                or node.level
-                or (module not in _MODULES and path not in _MODULES and module != "rewardsmith")
-            ):
-                self._refuse_import(node, path)
-                continue
-            prefix = ("toolkit",) if module == "rewardsmith.toolkit" else tuple(module.split("."))
-            full = ("toolkit",) if path == "rewardsmith.toolkit" else (*prefix, alias.name)
-            if not (full in _FUNCTIONS or full == ("torch", "nn") or self._is_function(full) or full in _NO_OPS):
-                self._refuse_import(node, path)
-            self._aliases[alias.asname or alias.name] = full
-
-    def _refuse_import(self, node: ast.AST, module: str) -> None:
-        numpy = module.split(".")[0] in ("numpy", "scipy", "np")
-        hint = "use torch: np.exp is torch.exp, np.linalg.norm(x) is torch.linalg.norm(x, dim=-1)" if numpy else ""
-        self._refuse(node, "gate.import", f"`import {module[:60]}` is not available", hint=hint)
+        hint = hint if isinstance(hint, str) else hint()
+        self.findings.append(finding(id, message[:240], line=getattr(node, "lineno", None), hint=hint))
+        if len(self.findings) >= MAX_FINDINGS:
+            raise _Enough
 
     # -- names and attributes --
 
     def _bound(self, name: str) -> bool:
         return any(name in scope for scope in self._scopes)
 
-    def _path(self, node: ast.AST) -> tuple[str, ...] | None:
-        """The module path that a dotted name means, such as ("torch", "nn", "functional", "relu"); None for values."""
-        parts: list[str] = []
-        while isinstance(node, ast.Attribute):
-            parts.append(node.attr)
-            node = node.value
-        if not isinstance(node, ast.Name):
-            return None
-        root = self._aliases.get(node.id)
-        if root is None and not self._bound(node.id):
-            root = _DEFAULT_NAMES.get(node.id) or (("toolkit", node.id) if node.id in words.TOOLKIT else None)
-        if root is None:
-            return None
-        path = (*root, *reversed(parts))
-        return path[1:] if path[:2] == ("rewardsmith", "toolkit") else path
+    def _path(self, node: ast.AST) -> Path | None:
+        return self._library.path(node, self._bound)
 
-    @staticmethod
-    def _is_function(path: tuple[str, ...]) -> bool:
-        entry = _FUNCTIONS.get(path[:-1])
-        return entry is not None and path[-1] in entry[1]
-
-    def _resolved(self, node: ast.Name | ast.Attribute, path: tuple[str, ...]) -> ast.expr:
-        """The canonical form of a library name, or a refusal."""
-        if self._is_function(path):
-            root = ast.Name(id=_FUNCTIONS[path[:-1]][0], ctx=ast.Load())
-            return ast.copy_location(ast.Attribute(value=root, attr=path[-1], ctx=ast.Load()), node)
-        if path in _FUNCTIONS or path == ("torch", "nn"):
-            self._refuse(node, "gate.name", f"`{'.'.join(path)}` is a module, not a value")
-        else:
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if not self._check_identifier(node, node.id):
+            return node
+        if not isinstance(node.ctx, ast.Load):
+            self._check_not_imported(node, node.id)
+        elif path := self._path(node):
+            return self._library.resolved(node, path)
+        elif not self._bound(node.id) and node.id not in words.BUILTINS:
             self._refuse(
-                node, "gate.torch", f"`{'.'.join(path)[:80]}` is not allowed", hint=_suggest_function(path[-1])
+                node,
+                "gate.name",
+                f"the name `{node.id[:60]}` is not known",
+                hint=lambda: suggest(node.id, words.BUILTINS | words.TOOLKIT | set().union(*self._scopes)),
             )
         return node
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        self._check_identifier(node, node.id)
-        if isinstance(node.ctx, ast.Load):
-            if path := self._path(node):
-                return self._resolved(node, path)
-            if not self._bound(node.id) and node.id not in words.BUILTINS:
-                known = words.BUILTINS | words.TOOLKIT | set().union(*self._scopes)
-                self._refuse(
-                    node, "gate.name", f"the name `{node.id[:60]}` is not known", hint=_suggest(node.id, known)
-                )
-        elif node.id in self._aliases:
-            self._refuse(node, "gate.name", f"`{node.id[:60]}` is imported and assigned", hint="use another name")
-        return node
+    def _check_not_imported(self, node: ast.AST, name: str) -> None:
+        if name in self._library.aliases:
+            self._refuse(node, "gate.name", f"`{name[:60]}` is imported and assigned", hint="use another name")
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
-        self._check_identifier(node, node.attr)
+        if not self._check_identifier(node, node.attr):
+            return node
         if isinstance(node.ctx, ast.Load) and (path := self._path(node)):
-            return self._resolved(node, path)
+            return self._library.resolved(node, path)
         if not isinstance(node.ctx, ast.Load):
             self._refuse(node, "gate.attribute", "attributes cannot be assigned")
         elif node.attr not in _ATTRIBUTES:
-            hint = _suggest(node.attr, _ATTRIBUTES)
+            hint = lambda: suggest(node.attr, _ATTRIBUTES)
             self._refuse(node, "gate.attribute", f"`.{node.attr[:60]}` is not allowed", hint=hint)
         node.value = self._expression(node.value)
         return node
@@ -228,11 +194,17 @@ class Checker(ast.NodeTransformer):
         assert isinstance(result, ast.expr)
         return result
 
-    def _check_identifier(self, node: ast.AST, name: str) -> None:
+    def _check_identifier(self, node: ast.AST, name: str) -> bool:
         if not name.isascii():
             self._refuse(node, "gate.encoding", f"the name {ascii(name)[:60]} is not plain ASCII")
         elif name.startswith("__") or len(name) > 80:
-            self._refuse(node, "gate.name", f"`{name[:60]}`: names may not start with two underscores or be very long")
+            hint = _NOT_RUN if name in ("__name__", "__all__") else ""
+            self._refuse(
+                node, "gate.name", f"`{name[:60]}`: names may not start with two underscores or be very long", hint=hint
+            )
+        else:
+            return True
+        return False
 
     # -- calls and constants --
 
@@ -246,15 +218,20 @@ class Checker(ast.NodeTransformer):
             arguments = [receiver, *node.args]
             if method.attr == "where" and node.args:  # x.where(condition, other) is torch.where(condition, x, other)
                 arguments = [node.args[0], receiver, *node.args[1:]]
-            node.args = [self._expression(argument) for argument in arguments]
+            node.args = arguments
         else:
+            if self._path(method) == ("torch", "Tensor"):  # torch.Tensor(3) is memory nobody has written to
+                self._refuse(node, "gate.torch", "`torch.Tensor` cannot be called", hint=words.INSTEAD["Tensor"])
             node.func = self._expression(method)
-            node.args = [self._expression(argument) for argument in node.args]
+        self._call_arguments(node)
+        return node
+
+    def _call_arguments(self, node: ast.Call) -> None:
+        node.args = [self._expression(argument) for argument in node.args]
         for keyword in node.keywords:
             if keyword.arg is not None:
                 self._check_identifier(keyword.value, keyword.arg)
             keyword.value = self._expression(keyword.value)
-        return node
 
     def visit_Constant(self, node: ast.Constant) -> ast.expr:
         value = node.value
@@ -274,7 +251,7 @@ class Checker(ast.NodeTransformer):
         if spec is not None:
             parts = spec.values if isinstance(spec, ast.JoinedStr) else []
             text = parts[0].value if len(parts) == 1 and isinstance(parts[0], ast.Constant) else None
-            if not (isinstance(text, str) and re.fullmatch(r"[0-9]{0,2}(\.[0-9])?[a-z]?", text)):
+            if not (isinstance(text, str) and _FORMAT_SPEC.fullmatch(text)):
                 self._refuse(node, "gate.statement", "a complicated format in an f-string", hint="use a plain {name}")
         node.value = self._expression(node.value)
         return node
@@ -285,7 +262,7 @@ class Checker(ast.NodeTransformer):
         self._check_identifier(node, node.name)
         for decorator in node.decorator_list:
             target = decorator.func if isinstance(decorator, ast.Call) else decorator
-            if self._path(target) not in _DECORATORS:
+            if self._path(target) not in DECORATORS:
                 self._refuse(decorator, "gate.statement", "this decorator is not allowed", hint="remove the decorator")
         node.decorator_list, node.returns, node.type_comment = [], None, None
         self._arguments(node.args)
@@ -303,15 +280,16 @@ class Checker(ast.NodeTransformer):
 
     def _arguments(self, arguments: ast.arguments) -> None:
         for argument in _all_arguments(arguments):
-            self._check_identifier(argument, argument.arg)
+            if self._check_identifier(argument, argument.arg):
+                self._check_not_imported(argument, argument.arg)
             argument.annotation = argument.type_comment = None
-        for extra in (arguments.vararg, arguments.kwarg):
-            if extra is not None:
-                self._refuse(extra, "gate.signature", "functions may not take *args or **kwargs")
         arguments.defaults = [self._expression(default) for default in arguments.defaults]
         arguments.kw_defaults = [default and self._expression(default) for default in arguments.kw_defaults]
 
     def visit_If(self, node: ast.If) -> ast.stmt:
+        if any(isinstance(part, ast.Name) and part.id == "__name__" for part in ast.walk(node.test)):
+            self._refuse(node, "gate.statement", 'a block `if __name__ == "__main__":`', hint=_NOT_RUN)
+            return node
         node.test = self._expression(node.test)
         self._block(node, "body", "orelse")
         return node
@@ -333,11 +311,38 @@ class Checker(ast.NodeTransformer):
         assign = ast.Assign(targets=[self._expression(node.target)], value=self._expression(node.value))
         return ast.copy_location(assign, node)
 
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
+        self.generic_visit(node)
+        target, update = node.target, _UPDATES.get(type(node.op))
+        if not (isinstance(target, ast.Subscript) and isinstance(target.slice, _MASKS) and update):
+            return node
+        function = ast.Attribute(value=ast.Name(id="__update", ctx=ast.Load()), attr=update, ctx=ast.Load())
+        call = ast.Call(func=function, args=[target.value, target.slice, node.value], keywords=[])
+        return ast.copy_location(ast.Expr(value=call), node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.stmt:
+        """As an assertion that fails: a check of shapes that does not apply costs nothing."""
+        name = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        if not (isinstance(name, ast.Name) and name.id in _EXCEPTIONS and not self._bound(name.id)):
+            hint = "remove it: a reward cannot fail for some rows; use torch.where"
+            self._refuse(node, "gate.statement", "only `raise ValueError(...)` and the like are allowed", hint=hint)
+            return node
+        if isinstance(node.exc, ast.Call):
+            self._call_arguments(node.exc)
+        message = node.exc.args[0] if isinstance(node.exc, ast.Call) and node.exc.args else None
+        return ast.copy_location(ast.Assert(test=ast.Constant(value=False), msg=message), node)
+
+    def visit_Delete(self, node: ast.Delete) -> ast.stmt | None:
+        if all(isinstance(target, ast.Name) for target in node.targets):
+            return None
+        self._refuse(node, "gate.statement", "`del` is allowed for variables only", hint="use .pop(key) on a dict")
+        return node
+
     def _with(self, node: ast.With) -> list[ast.stmt]:
         for item in node.items:
             call = item.context_expr
             path = self._path(call.func) if isinstance(call, ast.Call) and not (call.args or call.keywords) else None
-            if path not in _NO_OPS or item.optional_vars is not None:
+            if path not in NO_OPS or item.optional_vars is not None:
                 self._refuse(node, "gate.statement", "`with` is allowed for torch.no_grad() only", hint="remove it")
                 return []
         return self._statements(node.body)
@@ -359,29 +364,7 @@ def _bound_names(scope: ast.Module | ast.FunctionDef) -> set[str]:
         if isinstance(node, ast.FunctionDef):
             names.add(node.name)
             continue
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
         frontier += ast.iter_child_nodes(node)
     return names
-
-
-def _suggest_function(name: str) -> str:
-    """The function that was meant, with the module it is in."""
-    prefixes = {"torch": "torch", "torch.linalg": "torch.linalg", "torch.nn.functional": "F", "math": "math"}
-    known = {
-        function: f"{prefixes[module]}.{function}" if module in prefixes else function
-        for path, (_, functions) in reversed(_FUNCTIONS.items())
-        for function in functions
-        if (module := ".".join(path))
-    }
-    if name in words.INSTEAD:
-        return words.INSTEAD[name]
-    close = [known[match] for match in get_close_matches(name, known, n=2, cutoff=0.7)]
-    return f"did you mean {' or '.join(close)}?" if close else ""
-
-
-def _suggest(name: str, known: frozenset[str] | set[str]) -> str:
-    if name in words.INSTEAD:
-        return words.INSTEAD[name]
-    close = get_close_matches(name, known, n=2, cutoff=0.7)
-    return f"did you mean {' or '.join(close)}?" if close else ""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import builtins
 import math
+import operator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +31,7 @@ def candidate_globals() -> dict[str, Any]:
         "__linalg": SimpleNamespace(**{name: getattr(torch.linalg, name) for name in words.LINALG_FUNCTIONS}),
         "__functional": SimpleNamespace(**functional | {"cosine_similarity": _cosine_similarity}),
         "__math": SimpleNamespace(**arithmetic),
+        "__update": SimpleNamespace(**{name: _updater(getattr(operator, name)) for name in _UPDATES}),
         "__toolkit": SimpleNamespace(**{name: getattr(toolkit, name) for name in words.TOOLKIT}),
     }
 
@@ -112,6 +115,21 @@ def _holds_tensor(data: Any) -> bool:
     return isinstance(data, Tensor) or (isinstance(data, (list, tuple)) and any(_holds_tensor(item) for item in data))
 
 
+def _updater(operation: Callable[[Any, Any], Any]) -> Callable[[Any, Any, Any], None]:
+    """`target[index] op= value`, where a mask does not select rows but chooses for each between old and new."""
+
+    def update(target: Any, index: Any, value: Any) -> None:
+        masked = isinstance(target, Tensor) and isinstance(index, Tensor) and index.dtype == torch.bool
+        if masked and not (isinstance(value, Tensor) and value.dim()):
+            mask = index.reshape(*index.shape, *[1] * (target.dim() - index.dim()))
+            target.copy_(torch.where(mask, operation(target.clone(), value), target))
+        else:
+            target[index] = operation(target[index], value)
+
+    return update
+
+
+_UPDATES = ("iadd", "isub", "imul", "itruediv")
 _REPLACED = {
     "cosine_similarity": _cosine_similarity,
     "isclose": _isclose,

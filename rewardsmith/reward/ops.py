@@ -28,10 +28,10 @@ masked_fill.Tensor mse_loss smooth_l1_loss huber_loss bucketize.Tensor
 """
 
 _REDUCTIONS = """
-sum sum.dim_IntList mean mean.dim prod prod.dim_int nansum amax amin max max.dim min min.dim any any.dim any.dims all
-all.dim all.dims argmax argmin var.correction std.correction var_mean.correction logsumexp linalg_vector_norm
-norm.ScalarOpt_dim count_nonzero.dim_IntList median.dim cumsum cumprod cummax cummin logcumsumexp sort sort.stable topk
-_softmax _log_softmax
+sum sum.dim_IntList mean mean.dim prod prod.dim_int nansum amax amin aminmax max max.dim min min.dim any any.dim
+any.dims all all.dim all.dims argmax argmin var.correction std.correction var_mean.correction logsumexp
+linalg_vector_norm norm.ScalarOpt_dim count_nonzero.dim_IntList median.dim cumsum cumprod cummax cummin logcumsumexp
+sort sort.stable topk _softmax _log_softmax
 """
 
 _VIEWS = """
@@ -66,7 +66,7 @@ _SHAPE_ONLY = "zeros_like ones_like full_like new_zeros new_ones new_full"
 # The only ops that may take a size that depends on the batch, so that no value can.
 _SIZE_TAKING = """
 view _unsafe_view reshape expand zeros ones full arange arange.start arange.start_step new_zeros new_ones new_full
-slice.Tensor
+slice.Tensor repeat
 """
 
 # How a tensor lies in memory changes no value; the tracer drops these and the loader does not know them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rewardsmith.reward.findings import finding
@@ -25,6 +26,7 @@ class Signature:
 def reward_signature(tree: ast.Module) -> Signature:
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     signature = Signature()
+    _refuse_stars([functions.get(name) for name in ("compute_reward", "initial_memory", "potential")], signature)
     if (main := functions.get("compute_reward")) is None:
         signature.refuse("gate.signature", "there is no function compute_reward")
         return signature
@@ -56,6 +58,7 @@ def reward_signature(tree: ast.Module) -> Signature:
 def goal_signature(tree: ast.Module) -> Signature:
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     signature = Signature(functions=("step", "episode"))
+    _refuse_stars([functions.get(name) for name in ("step", "episode")], signature)
     for name, form in (("step", "obs, action, next_obs"), ("episode", "total, last, low, high, length")):
         if (function := functions.get(name)) is None:
             signature.refuse("gate.signature", f"there is no function {name}", hint=f"def {name}({form}): ...")
@@ -70,6 +73,12 @@ def goal_signature(tree: ast.Module) -> Signature:
                 "gate.signature", f"{name} does not have the form {name}({form})", function, f"def {name}({form}): ..."
             )
     return signature
+
+
+def _refuse_stars(functions: Sequence[ast.FunctionDef | None], signature: Signature) -> None:
+    for function in filter(None, functions):
+        if extra := function.args.vararg or function.args.kwarg:
+            signature.refuse("gate.signature", f"{function.name} may not take *args or **kwargs", extra)
 
 
 def _split_parameters(function: ast.FunctionDef, most: int, signature: Signature) -> int:

@@ -14,7 +14,7 @@ import logging
 import re
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -241,8 +241,15 @@ def _copy(to: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
 _DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {torch.ops.aten.copy.default: _copy}
 
 
+_ARITHMETIC = {
+    "add", "sub", "mul", "div", "truediv", "true_divide", "floordiv", "floor_divide", "mod", "remainder", "fmod", "pow",
+    "radd", "rsub", "rmul", "rdiv", "rtruediv", "rfloordiv", "rmod", "rpow", "subtract", "multiply", "divide",
+    "eq", "ne", "lt", "le", "gt", "ge",
+}  # fmt: skip
+
+
 class ParameterWatch(TorchFunctionMode):
-    """Notices when a value that comes from parameters alone is used as a plain number.
+    """Makes parameters behave like Python's floats, and notices when one is used as a plain number.
 
     Every 0-dim result of a torch function on parameters is remembered with the parameters behind it.
     """
@@ -258,6 +265,8 @@ class ParameterWatch(TorchFunctionMode):
         names = frozenset(name for value in _tensors((args, list(kwargs.values()))) for name in self._names(value))
         if names and func in _AS_NUMBER:
             raise ParameterNeeded(names)
+        if names and getattr(func, "__name__", "").strip("_") in _ARITHMETIC:
+            args = self._promoted(args)
         try:
             result = func(*args, **kwargs)
         except (RuntimeError, TypeError) as error:
@@ -269,6 +278,19 @@ class ParameterWatch(TorchFunctionMode):
         if names and isinstance(result, Tensor) and result.dim() == 0:
             self._behind[id(result)] = (result, names)
         return result
+
+    def _promoted(self, args: Sequence[Any]) -> list[Any]:
+        """The operands such that their result has the dtype it has with a float: float64 never spreads.
+
+        A float makes float32 of integers and flags; a 0-dim float64 tensor would make float64 of them.
+        """
+        others = [value for value in args if isinstance(value, Tensor) and id(value) not in self._behind]
+        if others and all(value.dim() == 0 for value in others):
+            return [value.to(torch.float32) if isinstance(value, Tensor) else value for value in args]
+        return [
+            value.to(torch.float32) if isinstance(value, Tensor) and not value.is_floating_point() else value
+            for value in args
+        ]
 
     def _names(self, value: Tensor) -> frozenset[str]:
         entry = self._behind.get(id(value))

@@ -75,8 +75,8 @@ CONTAINER_METHODS = _words(
 )
 
 BUILTINS = _words("""
-abs all any bool dict enumerate float int isinstance len list map max min pow range reversed round sorted str sum tuple
-zip True False None
+abs all any bool dict divmod enumerate filter float int isinstance iter len list map max min next ord pow range reversed
+round set sorted str sum tuple zip True False None
 """)
 
 TOOLKIT = _words("""
@@ -110,5 +110,17 @@ INSTEAD = {
     "getattr": 'use features by name: obs["name"]',
     "device": 'use the device of a feature, for example obs["name"].device, or none at all',
     "norm_": "use torch.linalg.norm(x, dim=-1)",
+    "format": "use an f-string",
+    "new_tensor": "use torch.tensor([...]); values made without a device go where the features are",
+    "Tensor": "use torch.tensor([...])",
+    "FloatTensor": "use torch.tensor([...])",
+    "LongTensor": "use torch.tensor([...], dtype=torch.int64)",
+    "requires_grad_": "drop the call",
+    "is_available": 'use the device of a feature, for example obs["name"].device, or none at all',
+    "cdist": "use torch.linalg.norm(a - b, dim=-1): row i belongs to row i only",
+    "quantile": "use torch.sort(x, dim=-1).values[:, k], or median",
+    "allclose": "it gives one answer for all rows; use torch.isclose(a, b).all(dim=-1)",
+    "equal": "it gives one answer for all rows; use (a == b)",
+    "isin": "use (x == 1) | (x == 3)",
     "linalg": "of torch.linalg only norm, vector_norm, cross and vecdot are available",
 }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from rewardsmith import toolkit
 from rewardsmith.jail import Jail
@@ -13,58 +15,128 @@ from rewardsmith.reward.compile import compile_reward
 from rewardsmith.reward.graph import parse_graph
 from rewardsmith.reward.program import RewardProgram
 from tests.reward.corpus.benign import BENIGN
-from tests.reward.corpus.interface import INTERFACE, transition
+from tests.reward.corpus.benign_habits import OTHER_ACTIONS
+from tests.reward.corpus.interface import INTERFACE, INTERFACES, transition, wild_transition
+
+ALL = {name: ("continuous", code) for name, code in BENIGN.items()} | OTHER_ACTIONS
+SIZES = (1, 2, 3, 5, 7, 64, 100, 1000)
+WITH_WARNINGS = {"structural_parameter": ("mode", "power"), "float_of_a_parameter": ("weight",)}
+
+Inputs = tuple[dict[str, torch.Tensor], torch.Tensor, dict[str, torch.Tensor]]
 
 
 @pytest.fixture(scope="module")
 def programs(jail: Jail) -> dict[str, RewardProgram]:
-    results = {name: compile_reward(code, INTERFACE, jail) for name, code in BENIGN.items()}
+    results = {name: compile_reward(code, INTERFACES[kind], jail) for name, (kind, code) in ALL.items()}
     refused = {name: result.findings for name, result in results.items() if result.program is None}
     assert not refused
+    warned = {name for name, result in results.items() if result.findings}
+    assert warned == set(WITH_WARNINGS)
     return {name: result.program for name, result in results.items() if result.program}
 
 
-def python_version(code: str) -> dict:
+def test_the_corpus_is_large() -> None:
+    assert len(ALL) >= 60
+    assert len(set(ALL.values())) == len(ALL)
+
+
+def python_version(code: str) -> dict[str, Any]:
     """The source executed as it stands, the way a person would run it."""
-    scope: dict = {name: getattr(toolkit, name) for name in toolkit.__all__}
+    scope: dict[str, Any] = {name: getattr(toolkit, name) for name in toolkit.__all__}
     scope |= {"torch": torch, "math": math, "F": torch.nn.functional}
     exec(code.replace("@torch.jit.script", ""), scope)
     return scope
 
 
-@pytest.mark.parametrize("name", BENIGN)
-@pytest.mark.parametrize("n", [1, 2, 5, 100])
-def test_graph_equals_python_bit_for_bit(programs: dict[str, RewardProgram], name: str, n: int) -> None:
-    program, python = programs[name], python_version(BENIGN[name])
-    obs, action, next_obs = transition(n)
-    memory = python["initial_memory"](n) if program.uses_memory else None
-    expected = python["compute_reward"](obs, action, next_obs, *([memory] if memory else []))
-    result = program(obs, action, next_obs, memory=memory)
-    assert torch.equal(result.total, expected[0].float())
+def assert_same_bits(actual: torch.Tensor, expected: torch.Tensor, what: str) -> None:
+    """Equal values in every place, NaN equal to NaN and zeros of the same sign."""
+    assert actual.shape == expected.shape and actual.dtype == expected.dtype, what
+    if not actual.is_floating_point():
+        assert torch.equal(actual, expected), what
+        return
+    same = (actual == expected) & (actual.signbit() == expected.signbit()) | (actual.isnan() & expected.isnan())
+    assert same.all(), f"{what}: {actual[~same][:3]} instead of {expected[~same][:3]}"
+
+
+def assert_graph_equals_python(program: RewardProgram, code: str, inputs: Inputs, **params: float) -> None:
+    obs, action, next_obs = inputs
+    python = python_version(code)
+    memory = python["initial_memory"](len(action)) if program.uses_memory else None
+    expected = python["compute_reward"](obs, action, next_obs, *([memory] if memory else []), **params)
+    result = program(obs, action, next_obs, memory=memory, params=params)
+    assert_same_bits(result.total, expected[0].float(), f"total of {len(action)} rows")
     assert set(result.components) == set(expected[1])
     for component, value in expected[1].items():
-        assert torch.equal(result.components[component], value.float()), component
+        assert_same_bits(result.components[component], value.float(), f"{component} of {len(action)} rows")
     for key in memory or {}:
-        assert torch.equal(result.memory[key], expected[2][key])
+        assert result.memory is not None
+        assert_same_bits(result.memory[key], expected[2][key], f"memory {key}")
     if program.has_potential:
-        assert torch.equal(program.potential(obs), python["potential"](obs))
+        assert_same_bits(program.potential(obs), python["potential"](obs), "potential")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_graph_equals_python_bit_for_bit(programs: dict[str, RewardProgram], name: str) -> None:
+    kind, code = ALL[name]
+    for n in SIZES:
+        assert_graph_equals_python(programs[name], code, transition(n, seed=n, kind=kind))
 
 
 @pytest.mark.parametrize("name", BENIGN)
+def test_graph_equals_python_on_values_that_are_no_numbers(programs: dict[str, RewardProgram], name: str) -> None:
+    assert_graph_equals_python(programs[name], BENIGN[name], wild_transition(97))
+
+
+@pytest.mark.parametrize("name", [name for name, (_, code) in ALL.items() if "*," in code])
+def test_graph_equals_python_with_other_parameters(programs: dict[str, RewardProgram], name: str) -> None:
+    kind, code = ALL[name]
+    program = programs[name]
+    main = python_version(code)["compute_reward"].__kwdefaults__ or {}
+    params = {key: 0.75 * value + 0.01 for key, value in program.parameters.items() if key in main}
+    params = {key: value for key, value in params.items() if key not in program.structural}
+    assert_graph_equals_python(program, code, transition(64, kind=kind), **params)
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_json_round_trip(programs: dict[str, RewardProgram], name: str) -> None:
     program = programs[name]
-    again = RewardProgram(parse_graph(program.to_json(), INTERFACE))
+    again = RewardProgram(parse_graph(program.to_json(), INTERFACES[ALL[name][0]]))
     assert again.graph == program.graph
     assert again.graph_id == program.graph_id
 
 
-@pytest.mark.parametrize("name", BENIGN)
-def test_rows_are_independent_of_layout(programs: dict[str, RewardProgram], name: str) -> None:
-    """Inputs that are slices of a larger buffer (not contiguous) give the same."""
-    obs, action, next_obs = transition(6)
+@pytest.mark.parametrize("name", ALL)
+def test_rows_are_independent_of_layout_and_of_each_other(programs: dict[str, RewardProgram], name: str) -> None:
+    """Inputs that are slices of a larger buffer (not contiguous), or rows of a larger batch, give the same."""
+    obs, action, next_obs = transition(6, kind=ALL[name][0])
     strided = [{k: torch.stack([v, v], dim=1)[:, 0] for k, v in frame.items()} for frame in (obs, next_obs)]
     expected = programs[name](obs, action, next_obs).total
     assert torch.equal(programs[name](strided[0], action, strided[1]).total, expected)
+    half = [{k: v[3:] for k, v in frame.items()} for frame in (obs, next_obs)]
+    torch.testing.assert_close(programs[name](half[0], action[3:], half[1]).total, expected[3:], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_on_a_gpu_no_value_stays_on_the_cpu(programs: dict[str, RewardProgram], name: str) -> None:
+    """With fake CUDA inputs every constant, range and table has to be on the GPU, or torch refuses to mix."""
+    program, (kind, _) = programs[name], ALL[name]
+    real = transition(4, kind=kind)
+
+    def on_gpu(value: torch.Tensor) -> torch.Tensor:
+        return torch.empty(value.shape, dtype=value.dtype, device="cuda")
+
+    with FakeTensorMode():
+        obs, next_obs = ({k: on_gpu(v) for k, v in frame.items()} for frame in (real[0], real[2]))
+        action = on_gpu(real[1])
+        memory = {
+            name: torch.zeros((4, *shape), dtype=dtype, device="cuda")
+            for name, (shape, dtype) in program.memory_spec.items()
+        }
+        result = program(obs, action, next_obs, memory=memory or None)
+        values = [result.total, *result.components.values(), *(result.memory or {}).values()]
+        if program.has_potential:
+            values.append(program.potential(obs))
+        assert {value.device.type for value in values} == {"cuda"}
 
 
 def test_traces_are_reproducible(jail: Jail) -> None:
@@ -72,11 +144,12 @@ def test_traces_are_reproducible(jail: Jail) -> None:
     assert first is not None and second is not None and first.graph_id == second.graph_id
 
 
-def test_structural_parameters_are_found_and_warned_about(jail: Jail) -> None:
-    result = compile_reward(BENIGN["structural_parameter"], INTERFACE, jail)
+@pytest.mark.parametrize("name", WITH_WARNINGS)
+def test_structural_parameters_are_found_and_warned_about(jail: Jail, name: str) -> None:
+    result = compile_reward(BENIGN[name], INTERFACE, jail)
     assert result.program is not None
-    assert result.program.structural == ("mode", "power")
-    assert [(f.id, f.severity) for f in result.findings] == [("trace.structural", "warn")] * 2
+    assert result.program.structural == WITH_WARNINGS[name]
+    assert {(f.id, f.severity) for f in result.findings} == {("trace.structural", "warn")}
 
 
 def test_unused_features(programs: dict[str, RewardProgram]) -> None:

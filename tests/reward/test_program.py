@@ -58,7 +58,17 @@ def test_parameters_can_be_changed_and_are_differentiable(jail: Jail) -> None:
     assert after["height"].grad is not None and after["height"].grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("name", [name for name, code in BENIGN.items() if "*, " in code])
+THRESHOLDS = {  # only ever compared with: piecewise constant
+    "memory_once": {"limit"},
+    "gymnasium_terms": {"z_min", "z_max"},
+    "potential_with_docstring": {"radius"},
+    "potential_of_a_sparse_goal": {"tol"},
+}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, code in BENIGN.items() if "*, " in code and name != "float_of_a_parameter"]
+)
 def test_every_free_parameter_gets_a_gradient(name: str, jail: Jail) -> None:
     program = compiled(BENIGN[name], jail)
     free = [p for p in program.parameters if p not in program.structural]
@@ -68,7 +78,7 @@ def test_every_free_parameter_gets_a_gradient(name: str, jail: Jail) -> None:
     loss = out.total.sum() + sum(c.sum() for c in out.components.values() if c.requires_grad)
     loss = loss + program.potential(obs, params=params).sum()
     for parameter, grad in zip(free, torch.autograd.grad(loss, list(params.values()), allow_unused=True), strict=True):
-        if name != "memory_once" or parameter != "limit":
+        if parameter not in THRESHOLDS.get(name, ()):
             assert grad is not None and torch.isfinite(grad), parameter
 
 

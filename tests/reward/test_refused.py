@@ -73,7 +73,20 @@ def test_gate_reports_all_problems_at_once() -> None:
 @pytest.mark.parametrize(
     ("code", "hint"),
     [
-        ("import numpy as np\n", "torch"),
+        ("import scipy\n", "torch"),
+        ("import numpy as np\n" + body("return np.abs(obs['height']), {}"), "write torch.abs"),
+        (body("return np.linalg.norm(obs['position'], axis=-1), {}"), "torch.linalg.norm(x, dim=-1)"),
+        (body("return obs['height'] * np.random.rand(), {}"), "remove the randomness"),
+        (body("return obs['height'], {'a {}'.format(1): obs['height']}"), "f-string"),
+        (body("return torch.cdist(obs['position'], obs['position']), {}"), "dim=-1"),
+        (
+            body("d = torch.device('cuda' if torch.cuda.is_available() else 'cpu')", "return obs['height'], {}"),
+            "device of a feature",
+        ),
+        (body("return obs['height'], {}") + "if __name__ == '__main__':\n    x = 1\n", "never run as a program"),
+        ("__all__ = ['compute_reward']\n" + body("return obs['height'], {}"), "remove it"),
+        (body("return torch.FloatTensor([1.0]) * obs['height'], {}"), "torch.tensor("),
+        (body("return torch.Tensor([1.0]) * obs['height'], {}"), "torch.tensor("),
         (body("return torch.sofplus(obs['height']), {}"), "F.softplus"),
         (body("return tolerence(obs['height'], 0, 1), {}"), "did you mean tolerance"),
     ],

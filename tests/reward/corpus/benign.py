@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
-SIGNATURE = "def compute_reward(obs, action, next_obs):\n"
+from tests.reward.corpus.benign_habits import HABITS
+from tests.reward.corpus.benign_published import PUBLISHED
 
-BENIGN: dict[str, str] = {
+_FIRST: dict[str, str] = {
     "docstring_and_parameters": '''
 def compute_reward(obs, action, next_obs, *, speed_weight=1.0, upright_temperature=0.1):
     """One line: what this reward wants."""
@@ -290,3 +291,5 @@ def compute_reward(obs, action, next_obs):
     return entropy + c + safe.clamp(-10, 10), {"entropy": entropy, "c": c, "safe": safe}
 """,
 }
+
+BENIGN: dict[str, str] = _FIRST | PUBLISHED | HABITS

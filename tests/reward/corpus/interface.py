@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from rewardsmith.types import ActionSpec, FeatureSpec, RewardInterface
@@ -18,6 +20,13 @@ INTERFACE = RewardInterface(
     ),
     action=ActionSpec(kind="continuous", shape=(2,)),
 )
+INTERFACES = {
+    "continuous": INTERFACE,
+    "discrete": RewardInterface(features=INTERFACE.features, action=ActionSpec(kind="discrete", n=4)),
+    "multi_discrete": RewardInterface(
+        features=INTERFACE.features, action=ActionSpec(kind="multi_discrete", shape=(2,), nvec=(3, 3))
+    ),
+}
 
 _MESSAGES = ("You see a door here.", "The door opens.", "It is dark.", "")
 
@@ -39,8 +48,28 @@ def frame(n: int, seed: int) -> dict[str, torch.Tensor]:
     }
 
 
-def transition(n: int, seed: int = 0) -> tuple[dict[str, torch.Tensor], torch.Tensor, dict[str, torch.Tensor]]:
+def transition(
+    n: int, seed: int = 0, kind: str = "continuous"
+) -> tuple[dict[str, torch.Tensor], torch.Tensor, dict[str, torch.Tensor]]:
     """Random (obs, action, next_obs) of n rows."""
     g = torch.Generator().manual_seed(seed + 1000)
     after = frame(n, seed + 1) | {"terminated": torch.rand(n, generator=g) > 0.8}
-    return frame(n, seed), torch.randn(n, 2, generator=g), after
+    if kind == "continuous":
+        return frame(n, seed), torch.randn(n, 2, generator=g), after
+    size = (n,) if kind == "discrete" else (n, 2)
+    return frame(n, seed), torch.randint(0, 3, size, generator=g), after
+
+
+def wild_transition(n: int) -> tuple[dict[str, torch.Tensor], torch.Tensor, dict[str, torch.Tensor]]:
+    """The same with NaN, infinities, zeros of both signs and extreme sizes among the floats (continuous actions)."""
+    g = torch.Generator().manual_seed(7)
+    special = torch.tensor([0.0, -0.0, math.nan, math.inf, -math.inf, 1e38, -1e38, 1e-40, 1.0, -1.0])
+
+    def wild(value: torch.Tensor) -> torch.Tensor:
+        if not value.is_floating_point():
+            return value
+        drawn = special[torch.randint(0, len(special), value.shape, generator=g)]
+        return torch.where(torch.rand(value.shape, generator=g) < 0.3, drawn, value)
+
+    obs, action, next_obs = transition(n)
+    return {k: wild(v) for k, v in obs.items()}, wild(action), {k: wild(v) for k, v in next_obs.items()}
