@@ -64,6 +64,9 @@ _UPDATES: dict[type[ast.operator], str] = {
 }
 
 
+_KNOWN = {*_STATEMENTS, *_EXPRESSIONS, *(kind for part in _PARTS for kind in (part, *part.__subclasses__()))}
+
+
 class _Enough(Exception):
     """There are as many findings as anybody reads."""
 
@@ -92,7 +95,7 @@ class Checker(ast.NodeTransformer):
     # -- dispatch --
 
     def visit(self, node: ast.AST) -> ast.AST | None:
-        if not isinstance(node, (*_STATEMENTS, *_EXPRESSIONS, *_PARTS)):
+        if type(node) not in _KNOWN:
             name = type(node).__name__
             self._refuse(node, "gate.statement", f"`{name}` is not allowed", hint=_STATEMENT_FIXES.get(type(node), ""))
             return node
@@ -122,7 +125,7 @@ class Checker(ast.NodeTransformer):
     def _block(self, node: ast.AST, *fields: str) -> None:
         for name in fields:
             body = self._statements(getattr(node, name))
-            setattr(node, name, body or ([ast.Pass()] if getattr(node, name) else []))
+            setattr(node, name, body or ([ast.copy_location(ast.Pass(), node)] if getattr(node, name) else []))
 
     def _is_type_alias(self, node: ast.stmt) -> bool:
         """`Features = Dict[str, Tensor]`, of use in type hints only."""
@@ -245,6 +248,21 @@ class Checker(ast.NodeTransformer):
         elif isinstance(value, (bytes, complex)):
             self._refuse(node, "gate.statement", f"{type(value).__name__} values are not allowed")
         return node
+
+    def visit_Set(self, node: ast.Set) -> ast.expr:
+        """The order of most things in a set follows their addresses, which differ from run to run."""
+        if not all(isinstance(e, ast.Constant) and isinstance(e.value, (str, int, float)) for e in node.elts):
+            self._refuse_set(node)
+        self.generic_visit(node)
+        return node
+
+    def visit_SetComp(self, node: ast.SetComp) -> ast.expr:
+        self._refuse_set(node)
+        return node
+
+    def _refuse_set(self, node: ast.AST) -> None:
+        hint = "use a list or a tuple"
+        self._refuse(node, "gate.statement", "a set of anything but literals, whose order is not defined", hint=hint)
 
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.expr:
         spec = node.format_spec

@@ -44,6 +44,7 @@ from rewardsmith.reward.contract import (
     reward_outputs,
     view_of,
 )
+from rewardsmith.reward.decisions import DecisionWatch
 from rewardsmith.reward.extract import ParameterNeeded, Unsupported, extract
 from rewardsmith.reward.graph import (
     FunctionGraph,
@@ -189,7 +190,9 @@ def _traced(function: Callable[[View], dict[str, Tensor]], source: str, offered:
 def _traced_on(
     inputs: list[Input], function: Callable[[View], dict[str, Tensor]], offered: list[Input]
 ) -> FunctionGraph:
-    shapes = ShapeEnv(allow_scalar_outputs=False, allow_dynamic_output_shape_ops=False)
+    shapes = DecisionWatch(
+        asked_by=SOURCE_NAME, sizes=_GUARD_SIZES, allow_scalar_outputs=False, allow_dynamic_output_shape_ops=False
+    )
     mode = FakeTensorMode(shape_env=shapes, allow_non_fake_inputs=True)
     mode.cache_enabled = False  # with symbolic sizes it never hits from one trace to the next, and filling it is slow
     sizes = {size for entry in inputs for size in entry.shape}
@@ -263,6 +266,8 @@ class ParameterWatch(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         names = frozenset(name for value in _tensors((args, list(kwargs.values()))) for name in self._names(value))
+        if func is Tensor.__repr__:
+            raise Mistake("trace.data_dependent", "a tensor is turned into text")
         if names and func in _AS_NUMBER:
             raise ParameterNeeded(names)
         if names and getattr(func, "__name__", "").strip("_") in _ARITHMETIC:

@@ -2,50 +2,30 @@
 
 Fake tensors have shapes but no storage, so nothing is computed. By induction over the nodes every dimension of every
 value is either constant or exactly a multiple of the batch size n, with at most one of the latter: then no value can
-be quadratic in n, drop rows, or gather them into one number. (Mixing rows while keeping their number is possible with
-values that only data reveals; the critic tests that on recorded transitions.)
+be quadratic in n, and `rows.py` can say of every operation that it leaves each row its own place.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import math
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from rewardsmith.errors import RewardRefused
-from rewardsmith.reward import ops
-from rewardsmith.reward.graph import FunctionGraph, Node, node_references
+from rewardsmith.reward.graph import FunctionGraph
 from rewardsmith.reward.interpreter import Compiled
+from rewardsmith.reward.rows import PER_ROW, Extent, check_rows
 
 BATCH_SIZES = (1, 2, 3, 2**20)
 _SMALL = 3  # how many of them are looked at first
 MAX_ROW_ELEMENTS = 4096  # of one value, per row
 MAX_FIXED_ELEMENTS = 65_536  # of one value that does not grow with the batch
 MAX_ROW_COST = 200_000  # elements per row, summed over all values
-
-_PER_ROW = "keep every value of shape (N,) or (N, k) with a small k; reduce over feature dimensions with dim=-1"
-
-
-class Extent(NamedTuple):
-    """Shape of a value for every n: `dims` with None where the batch is, and `rows` = its multiple of n (0: none)."""
-
-    dims: tuple[int | None, ...]
-    rows: int
-
-    @property
-    def batch_dim(self) -> int | None:
-        return self.dims.index(None) if self.rows else None
-
-    @property
-    def elements(self) -> int:
-        """Per row when it grows with the batch, else in all."""
-        return math.prod(d for d in self.dims if d is not None) * max(self.rows, 1)
 
 
 def check_shapes(function: FunctionGraph, outputs: Mapping[str, tuple[tuple[int, ...], str]]) -> list[Any]:
@@ -73,8 +53,7 @@ def check_shapes(function: FunctionGraph, outputs: Mapping[str, tuple[tuple[int,
 def _checked_extents(function: FunctionGraph, runs: list[list[Any]]) -> list[Any]:
     """Extents of all values as far as these runs show them, with every rule applied."""
     extents: list[Any] = [_extent([run[value] for run in runs]) for value in range(len(runs[0]))]
-    for number, node in enumerate(function.nodes, start=function.first_node):
-        _check_rows_stay_apart(node, extents[number], extents)
+    check_rows(function.nodes, function.first_node, extents)
     total = 0
     for extent in (e for entry in extents for e in (entry if isinstance(entry, list) else [entry]) if e):
         if extent.elements > (MAX_ROW_ELEMENTS if extent.rows else MAX_FIXED_ELEMENTS):
@@ -142,33 +121,6 @@ def _extent(values: list[Any]) -> Any:
     return Extent(tuple(dims), rows)
 
 
-def _check_rows_stay_apart(node: Node, extent: Any, extents: list[Any]) -> None:
-    """Refuse an operation that puts values of different rows together."""
-    if extent is None or node.op in ops.SHAPE_ONLY:
-        return
-    sources = [_batched(extents[ref]) for ref in node_references(node)]
-    if any(sources) and not _batched(extent):
-        _refuse("graph.batch_coupling", f"{node.op} puts the rows of a batch together")
-    if (argument := ops.ALONG.get(node.op)) is None:
-        return
-    first = extents[next(node_references(node))]
-    positional = [name for name, _ in ops.argument_types(node.op)[0]]
-    place = positional.index(argument) if argument in positional else -1
-    given = (
-        node.args[place] if 0 <= place < len(node.args) else node.kwargs.get(argument, _DEFAULT_DIM.get(node.op, -1))
-    )
-    dims = given if isinstance(given, (list, tuple)) else [given]
-    if isinstance(first, Extent) and first.rows and any(d % len(first.dims) == first.batch_dim for d in dims):
-        _refuse("graph.batch_coupling", f"{node.op} runs along the rows of a batch")
-
-
-_DEFAULT_DIM = {"aten.cat.default": 0}
-
-
-def _batched(extent: Any) -> bool:
-    return any(map(_batched, extent)) if isinstance(extent, list) else bool(extent and extent.rows)
-
-
 def _described(extent: Any) -> str:
     if not isinstance(extent, Extent):
         return "of no tensor"
@@ -179,4 +131,4 @@ def _described(extent: Any) -> str:
 
 
 def _refuse(id: str, message: str) -> NoReturn:
-    raise RewardRefused(message, id=id, hint=_PER_ROW)
+    raise RewardRefused(message, id=id, hint=PER_ROW)
