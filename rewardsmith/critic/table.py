@@ -5,6 +5,7 @@ from __future__ import annotations
 from rewardsmith.critic import checks_ends as ends
 from rewardsmith.critic import checks_episodes as episodes
 from rewardsmith.critic import checks_exploits as exploits
+from rewardsmith.critic import checks_native as native
 from rewardsmith.critic import checks_values as values
 from rewardsmith.critic import checks_words as words
 from rewardsmith.critic.findings import Check, other_explanations
@@ -46,8 +47,31 @@ CHECKS: tuple[Check, ...] = (
     episodes.near,
 )
 
+# For an environment's own reward, of which only recorded values are known.
+NATIVE_CHECKS: tuple[Check, ...] = (
+    values.nonfinite,
+    values.absurd,
+    native.scale,
+    native.silent,
+    native.constant,
+    native.sparse,
+    native.terms,
+    values.drowned,
+    native.alive_bonus,
+    native.last_step,
+    episodes.failure_pays,
+    episodes.time_limit_jump,
+    episodes.idling_pays,
+    episodes.dying_pays,
+    native.simple_policies,
+    native.to_and_fro,
+    exploits.simple_policy,
+    exploits.early_failure,
+    exploits.idle_beats_random,
+)
+
 FINDINGS: dict[str, Explanation] = {
     **REWARD_FINDINGS,
     **other_explanations(),
-    **{check.id: check.explanation for check in CHECKS},
+    **{check.id: check.explanation for check in (*CHECKS, *NATIVE_CHECKS)},
 }

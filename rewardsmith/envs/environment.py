@@ -73,6 +73,13 @@ class Environment:
         """Features (n, ...) of states in which the default task is achieved, or None where the pack states none."""
         return None
 
+    def watch_reward_terms(self) -> tuple[str, ...]:
+        """Let worlds made from now on carry the parts of the native reward in `info`; returns their names.
+
+        Only for audits of that reward: reading them slows every step down a little. Packs state no parts.
+        """
+        return ()
+
     def _task(self, task: str | None) -> TaskInfo:
         name = task or self.default_task or ""
         if name not in self.tasks:
@@ -102,6 +109,7 @@ class GymEnvironment(Environment):
         self.training = TrainingDefaults()
         self.reference_rewards = {}
         self._threshold = registered.reward_threshold
+        self._info_names: tuple[str, ...] = ("is_success",) if self._described.has_success else ()
 
     def make_world(self, num_envs: int, *, threads: int = 1) -> VecWorld:
         described = self._described
@@ -115,8 +123,13 @@ class GymEnvironment(Environment):
             featurize=described.featurize,
             draw=described.draw,
             reader=described.reader,
-            info_names=("is_success",) if described.has_success else (),
+            info_names=self._info_names,
         )
+
+    def watch_reward_terms(self) -> tuple[str, ...]:
+        terms = self._described.reward_terms
+        self._info_names = tuple(dict.fromkeys((*self._info_names, *terms)))
+        return terms
 
     def metric(self, task: str | None = None) -> Metric:
         if task:

@@ -26,6 +26,7 @@ MAX_INFO_NUMBERS = 16
 ABOUT_CHARS = 500
 _HIDDEN_INFO = re.compile(r"rew|success|TimeLimit|episode|terminal|final_")
 """`info` keys that would hand a reward function the answer (native reward, goal), or are wrappers' bookkeeping."""
+_REWARD_TERM = re.compile("rew")
 _DTYPES: dict[str, Dtype] = {"real": "float32", "flags": "bool", "choices": "int64"}
 _MINOR = frozenset({"of", "the", "a", "an", "and", "to", "in", "on", "at", "for", "by", "from", "with"})
 
@@ -49,6 +50,7 @@ class Description:
     dt: float | None
     reader: FieldReader | None
     has_success: bool
+    reward_terms: tuple[str, ...]  # keys of single numbers in `info` that are parts of the native reward
     columns: tuple[Column, ...]
     draw: Callable[[Any, int], np.ndarray]
 
@@ -104,6 +106,7 @@ def describe(env: gym.Env, name: str) -> Description:
         dt=float(dt) if isinstance(dt, (int, float)) else None,
         reader=reader if reader.shapes else None,
         has_success=any("is_success" in info for info in infos),
+        reward_terms=_reward_terms(infos),
         columns=tuple(columns),
         draw=_draw_mujoco(env) if reader.model is not None else draw_gym,
     )
@@ -201,6 +204,11 @@ def _info_shape(value: Any) -> tuple[int, ...] | None:
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.size <= MAX_INFO_NUMBERS:
         return value.shape
     return None
+
+
+def _reward_terms(infos: list[dict[str, Any]]) -> tuple[str, ...]:
+    found = dict.fromkeys(key for info in infos for key in info if isinstance(key, str) and _REWARD_TERM.search(key))
+    return tuple(key for key in found if all(_info_shape(info[key]) == () for info in infos if key in info))
 
 
 class _Reader:

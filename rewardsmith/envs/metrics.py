@@ -117,7 +117,7 @@ class NativeMetric:
     else a return of at least the published reward threshold, else 0."""
 
     def __init__(self, *, has_success: bool, threshold: float | None) -> None:
-        self._has_success, self._threshold = has_success, threshold
+        self.has_success, self._threshold = has_success, threshold
         self.knows_success = has_success or threshold is not None
         if has_success:
             self.about = 'the environment\'s own info["is_success"] at the end of the episode; fitness is its return'
@@ -137,7 +137,7 @@ class NativeMetric:
         info: Mapping[str, Tensor] | None = None,
     ) -> Quantities:
         out = {"native_reward": native_reward.to(torch.float64)}
-        if self._has_success:
+        if self.has_success:
             out["is_success"] = (info or {})["is_success"].to(torch.float64)
         return out
 
@@ -145,7 +145,7 @@ class NativeMetric:
         self, sums: Quantities, last: Quantities, low: Quantities, high: Quantities, length: Tensor
     ) -> tuple[Tensor, Tensor]:
         fitness = sums["native_reward"].to(torch.float64)
-        if self._has_success:
+        if self.has_success:
             return fitness, last["is_success"].to(torch.float64).clamp(0.0, 1.0)
         if self._threshold is not None:
             return fitness, (fitness >= self._threshold).to(torch.float64)

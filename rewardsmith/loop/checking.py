@@ -9,16 +9,54 @@ from pathlib import Path
 import numpy as np
 
 from rewardsmith.bank import Bank, record_bank, record_simple
+from rewardsmith.critic.checks_episodes import successes_lose
 from rewardsmith.critic.critic import Critic
 from rewardsmith.critic.files import check_files
 from rewardsmith.critic.interface import interface_from_json
-from rewardsmith.envs import resolve_env
-from rewardsmith.reward.compile import reward_jail
+from rewardsmith.critic.native import Terms, audit, native_evidence, record_native
+from rewardsmith.critic.table import NATIVE_CHECKS
+from rewardsmith.envs import Environment, resolve_env
+from rewardsmith.reward.compile import compile_reward, reward_jail
+from rewardsmith.types import Finding, Record
 
 GOAL_STATES = 256
+NATIVE_TRANSITIONS = 10_000
 TRANSITIONS = 5_000  # recorded for one `check`; a design run records more, once
 
-__all__ = ["check_files", "critic_for"]
+__all__ = ["NativeAudit", "audit_native", "check_files", "critic_for"]
+
+
+class NativeAudit(Record):
+    """What the critic sees in an environment's own reward, on random episodes and on those of simple policies."""
+
+    env: str
+    env_steps: int
+    findings: tuple[Finding, ...]
+
+
+def audit_native(
+    env: str, env_kwargs: Mapping[str, object] | None = None, *, allow_unsandboxed: bool = False
+) -> NativeAudit:
+    """Audit the native reward of a pack or a Gymnasium id. No reward file and no model is needed.
+
+    Raises: RewardsmithError: the environment is at fault, or (for a pack with `human.py`) no jail can be built.
+    """
+    environment = resolve_env(env, kwargs=dict(env_kwargs or {}))
+    published = environment.reference_rewards.get("human")
+    terms = _terms_of(published, environment, allow_unsandboxed) if published else None
+    recording = record_native(environment, transitions=NATIVE_TRANSITIONS, seed=0, terms=terms)
+    checks = (*NATIVE_CHECKS, successes_lose) if recording.independent else NATIVE_CHECKS
+    findings = audit(native_evidence(recording, environment.interface), checks)
+    return NativeAudit(env=environment.name, env_steps=recording.env_steps, findings=tuple(findings))
+
+
+def _terms_of(code: str, environment: Environment, allow_unsandboxed: bool) -> Terms | None:
+    """The components of a pack's published reward."""
+    with reward_jail(allow_unsandboxed=allow_unsandboxed) as jail:
+        program = compile_reward(code, environment.interface, jail).program
+    if program is None:
+        return None
+    return lambda bank: program(bank.obs, bank.action, bank.next_obs).components
 
 
 @contextmanager
