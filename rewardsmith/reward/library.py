@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from typing import Protocol
 
@@ -32,6 +33,19 @@ _DEFAULT_NAMES: dict[str, Path] = {
 _HINTS = {"typing", "typing_extensions", "__future__", "collections.abc", "rewardsmith.types"}
 
 
+def statements(tree: ast.AST) -> Iterator[ast.stmt]:
+    """All statements of a tree, outer ones first, without a look into expressions."""
+    frontier: deque[ast.AST] = deque([tree])
+    while frontier:
+        node = frontier.popleft()
+        if isinstance(node, ast.stmt):
+            yield node
+        for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+            inside = getattr(node, block, None)
+            if isinstance(inside, list):
+                frontier.extend(inside)
+
+
 class Refuse(Protocol):
     """How a refusal is noted; the hint may be made late, because good ones take time to find."""
 
@@ -50,7 +64,7 @@ class Library:
         self.aliases: dict[str, Path] = {}
         self.hints: set[str] = set()
         self._refuse = refuse
-        for node in ast.walk(tree):
+        for node in statements(tree):
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     self._import(node, alias.name, alias.asname)
