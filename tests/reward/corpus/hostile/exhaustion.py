@@ -1,0 +1,58 @@
+"""Using up the machine: time, memory, output, the checker's own patience."""
+
+# ruff: noqa: E501 (tables read better with one case a line)
+
+from __future__ import annotations
+
+from tests.reward.corpus.hostile.case import Case, hostile
+
+RESOURCE: dict[str, Case] = {
+    "endless_while": hostile("never end", "while True:\n    pass"),
+    "endless_for": hostile("never end without a while", "x = [1]\nfor i in x:\n    x.append(i)", layer="tracer"),
+    "endless_at_import": hostile("never end before it is called", top="while 1:\n    pass"),
+    "sum_of_range": hostile("run for hours inside one builtin", "x = sum(range(10 ** 12))", layer="tracer"),
+    "sleep": hostile("wait", "import time\ntime.sleep(999)"),
+    "deadlock": hostile("wait without using time", "import _thread\nk = _thread.allocate_lock()\nk.acquire()\nk.acquire()"),
+    "wait_for_signal": hostile("wait for a signal", "import signal\nsignal.pause()"),
+    "regular_expression": hostile("backtrack for ever", "import re\nre.match('(a+)+$', 'a' * 99 + 'b')"),
+    "power_tower": hostile("compute a number of a billion digits", "x = 9 ** 9 ** 9", layer="tracer"),
+    "shifted_one": hostile("make a huge number", "x = 1 << 10 ** 11", layer="tracer"),
+    "list_bomb": hostile("use up the memory", "x = [0] * 10 ** 11", layer="tracer"),
+    "text_bomb": hostile("double a text for ever", "x = 'a'\nfor i in range(99):\n    x = x + x", layer="tracer"),
+    "nested_list_bomb": hostile("double a list by reference and print it", "x = [1]\nfor i in range(99):\n    x = [x, x]\ny = str(x)", layer="tracer"),
+    "bytearray_bomb": hostile("ask for all memory at once", "x = bytearray(10 ** 12)"),
+    "tensor_bomb": hostile("make a huge constant", "return h + torch.ones(10 ** 12)[0], {}", layer="loader"),
+    "tensor_bomb_in_the_graph": hostile("have the trainer make a huge tensor", "return h + torch.zeros(h.shape[0], 10 ** 9).sum(-1), {}", layer="loader"),
+    "repeat_bomb": hostile("repeat every row a million times", "return h.repeat(1000000).reshape(-1, 1000000).sum(-1), {}", layer="loader"),
+    "expand_bomb": hostile("expand, then force the copy", "return (h.unsqueeze(-1).expand(-1, 10 ** 8) + 1).sum(-1), {}", layer="loader"),
+    "pairwise": hostile("compare all rows with all rows", "return (h[:, None] - h[None, :]).abs().sum(-1), {}", layer="loader"),
+    "quadratic_diagonal": hostile("hide a square of rows in a diagonal", "v = next_obs['velocity']\nreturn torch.diag(v @ v.T), {}", layer="loader"),
+    "outer_product": hostile("hide a square of rows in an outer product", "return torch.outer(h, h).sum(-1), {}", layer="loader"),
+    "one_hot_bomb": hostile("ask for a billion classes", "return F.one_hot(next_obs['room'], 10 ** 9).sum(-1).float(), {}", layer="loader"),
+    "arange_bomb": hostile("count to a billion in the graph", "return h + torch.arange(10 ** 10).sum(), {}", layer="loader"),
+    "pad_bomb": hostile("pad every row", "return F.pad(next_obs['velocity'], (0, 10 ** 9)).sum(-1), {}", layer="loader"),
+    "eye_bomb": hostile("make a huge matrix", "return h + torch.eye(10 ** 6).sum(), {}", layer="loader"),
+    "many_components": hostile("name ten thousand components", "return h, {'c' + str(i): h + i for i in range(10000)}", layer="tracer"),
+    "deep_recursion": hostile("overflow the stack", top="def f(x):\n    return f(x) + 1\n\nX = f(1)", layer="tracer"),
+    "mutual_recursion": hostile("overflow the stack by turns", top="def f(x):\n    return g(x)\n\ndef g(x):\n    return f(x)\n\nX = f(1)", layer="tracer"),
+    "recursion_limit": hostile("overflow the C stack", "import sys\nsys.setrecursionlimit(10 ** 9)\nf = lambda: f()\nf()"),
+    "deep_expression": hostile("overflow the parser", "x = " + "[" * 90 + "1" + "]" * 90),
+    "deep_unary": hostile("overflow the compiler", "x = " + "-" * 30_000 + "1"),
+    "deep_lambda": hostile("nest functions", "x = " + "lambda: " * 90 + "1"),
+    "deep_subscripts": hostile("nest subscripts", "x = h" + "[0]" * 9_000),
+    "wide_call": hostile("pass thousands of arguments", "x = max(" + "1, " * 15_000 + "1)"),
+    "huge_literal": hostile("write a number of a million digits", "x = " + "9" * 30_000),
+    "huge_text": hostile("write a very long text", "x = '" + "a" * 30_000 + "'"),
+    "huge_file": hostile("write a very long file", *["h = h + 1"] * 20_000),
+    "many_parameters": Case("offer ten thousand parameters", "def compute_reward(obs, action, next_obs, *, " + ", ".join(f"p{i}=1.0" for i in range(3000)) + "):\n    return obs['height'], {}\n"),
+    "format_width": hostile("pad a number to a gigabyte", "x = f'{1:>999999999}'"),
+    "text_multiplied": hostile("multiply a text", "x = 'a' * 10 ** 11", layer="tracer"),
+    "text_replaced": hostile("replace one letter by a million", "x = 'a' * 10000\ny = x.replace('a', x).replace('a', x)", layer="tracer"),
+    "split_bomb": hostile("split into a billion parts", "return h + h.new_zeros(10 ** 9).split(1)[0], {}", layer="tracer"),
+    "sorted_bomb": hostile("sort a billion numbers", "x = sorted(range(10 ** 10))", layer="tracer"),
+    "memory_bomb": Case("carry a megabyte per row from step to step", "def initial_memory(n):\n    return {'m': torch.zeros(n, 1000000)}\n\ndef compute_reward(obs, action, next_obs, memory):\n    return next_obs['height'], {}, memory\n", "tracer"),
+    "output_flood": hostile("fill the output", "import os\nwhile True:\n    os.write(3, b'x' * 65536)"),
+    "huge_table": hostile("send a constant of a million numbers", "t = torch.tensor([float(i) for i in range(1000000)])\nreturn t[next_obs['room']], {}", layer="tracer"),
+    "symbolic_blowup": hostile("make sizes that are hard to compare", "x = h\nfor i in range(30):\n    x = torch.cat([x, x[: x.shape[0] // 2]])\nreturn x[: h.shape[0]], {}", layer="tracer"),
+    "einsum_blowup": hostile("multiply everything with everything", "j = next_obs['joints']\nreturn torch.einsum('nij,mij,kij->n', j, j, j), {}", layer="loader"),
+}  # fmt: skip

