@@ -195,19 +195,31 @@ def successes_lose(evidence: Evidence) -> str | None:
     "duplicate.near",
     "refuse",
     title="The same as a reward already tried",
-    why="Up to scale and offset it pays the same for every transition, and training it again would teach nothing new.",
-    fix="Change the structure: another term, another way to combine them, another condition; new weights are not "
-    "enough when one term dominates.",
+    why="Up to a positive scale and potential shaping it pays the same for every transition, so the same policies are "
+    "best under it (STARC distance below 0.05 of at most 2), and training it again would teach little.",
+    fix="Change what is asked for: another term, another way to combine them, another condition; new weights are not "
+    "enough when one term dominates, nor is shaping.",
 )
 def near(evidence: Evidence) -> str | None:
-    distances = {id: evidence.fingerprint.distance(other) for id, other in evidence.reference.items()}
-    if evidence.program.uses_memory and distances and 0.0 not in distances.values():
+    if evidence.tried and evidence.nearest is None and evidence.program.uses_memory:
         raise Inconclusive("a reward with memory cannot be compared row by row")
-    known = {id: distance for id, distance in distances.items() if distance is not None}
-    if not known:
+    nearest = evidence.nearest
+    if nearest is None or nearest.distance >= NEAR:
         return None
-    closest = min(known, key=lambda id: known[id])
-    if known[closest] >= NEAR:
+    same = "is the same as" if nearest.distance < 1e-6 else f"differs by {nearest.distance:.2g} (of at most 2) from"
+    return f"after removing scale and shaping it {same} candidate {nearest.candidate[:80]!r}"
+
+
+@check(
+    "duplicate.novelty",
+    "info",
+    title="How new the reward is",
+    why="The STARC distance to the nearest reward already tried: 0 asks for the same policies, 1.41 is unrelated, 2 "
+    "is the opposite. A search whose rewards stay near each other explores little.",
+    fix="Nothing to do.",
+)
+def novelty(evidence: Evidence) -> str | None:
+    nearest = evidence.nearest
+    if nearest is None:
         return None
-    same = "is the same as" if known[closest] < 1e-6 else f"differs by {known[closest]:.2g} (of at most 2) from"
-    return f"after removing scale and offset it {same} candidate {closest[:80]!r}"
+    return f"the nearest reward already tried is {nearest.candidate[:80]!r}, at a distance of {nearest.distance:.2f}"

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from rewardsmith.bank import Bank
-from rewardsmith.critic.evidence import Evidence, Fingerprint, Inconclusive, fingerprint
+from rewardsmith.critic.evidence import Evidence, Inconclusive
 from rewardsmith.critic.findings import NEEDS_RECORDED, STAGES
+from rewardsmith.critic.likeness import Likeness
 from rewardsmith.critic.sample import dtype_of, from_bank, synthetic
 from rewardsmith.critic.table import CHECKS, FINDINGS
 from rewardsmith.errors import EnvironmentFault
@@ -22,6 +23,7 @@ from rewardsmith.types import Finding, Proposal, RewardInterface, Verdict
 
 GOALS_FIX = "goal_states(n, rng) returns every feature of the pack, each (n, *shape)"
 DUPLICATE = "duplicate.near"  # a candidate refused for this alone ends as `duplicate`, not as `refused`
+NOVELTY = "duplicate.novelty"  # how far an accepted candidate is from those tried before it
 
 
 class CriticReport(NamedTuple):
@@ -32,7 +34,7 @@ class CriticReport(NamedTuple):
 
 
 class Critic:
-    """Checks rewards of one environment. Keeps what all candidates share: samples, and fingerprints of rewards tried.
+    """Checks rewards of one environment. Keeps what all candidates share: samples, and the rewards tried.
 
     Args:
         interface: what a reward may read.
@@ -62,13 +64,13 @@ class Critic:
         self._goals = None if goal_states is None else checked_goals(interface, goal_states)
         self._simple = {name: from_bank(played) for name, played in (simple or {}).items() if len(played)}
         self._words = words
-        self._tried: dict[str, Fingerprint] = {}
+        self._tried = Likeness(self._recorded, self._invented)
         for candidate_id, program in (reference or {}).items():
             self.remember(candidate_id, program)
 
     def remember(self, candidate_id: str, program: RewardProgram) -> None:
-        """Later candidates that pay the same as this one are refused as duplicates."""
-        self._tried[candidate_id] = fingerprint(program, self._recorded, self._invented)
+        """Later candidates that ask for the same policies as this one are refused as duplicates."""
+        self._tried.remember(candidate_id, program)
 
     def check(self, candidate: Proposal | str, *, candidate_id: str = "") -> CriticReport:
         """The verdict on a proposal or on reward code (untrusted). Never raises for bad code."""
@@ -97,7 +99,8 @@ class Critic:
             self.interface,
             recorded=self._recorded,
             goals=self._goals,
-            reference={id: tried for id, tried in self._tried.items() if id != candidate_id},
+            tried=self._tried,
+            candidate=candidate_id,
             drawn=self._invented,
             simple=self._simple,
             words=self._words,

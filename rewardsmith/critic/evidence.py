@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,6 +14,9 @@ from torch import Tensor
 from rewardsmith.critic.sample import Sample, edges, synthetic
 from rewardsmith.reward.program import RewardProgram
 from rewardsmith.types import RewardInterface
+
+if TYPE_CHECKING:
+    from rewardsmith.critic.likeness import Likeness, Nearest
 
 SHAPING_GAMMA = 0.99
 PROBE_ROWS = 256
@@ -97,7 +101,8 @@ class Evidence:
     interface: RewardInterface
     recorded: Sample | None = None
     goals: dict[str, Tensor] | None = None  # features of goal states, each (G, ...)
-    reference: Mapping[str, Fingerprint] = field(default_factory=dict)  # rewards already tried
+    tried: Likeness | None = None  # rewards already tried
+    candidate: str = ""  # the id of this one, which is not compared with itself
     drawn: Sample | None = None  # synthetic transitions, when the caller has them already
     simple: Mapping[str, Sample] = field(default_factory=dict)  # episodes of policies that need no learning, by name
     words: str = ""  # the task, as the person put it
@@ -173,55 +178,6 @@ class Evidence:
         return replace(away, obs=start, next_obs=end | {"terminated": torch.full((count,), ends)})
 
     @cached_property
-    def fingerprint(self) -> Fingerprint:
-        return fingerprint(self.program, self.recorded, self.invented)
-
-
-# --- likeness --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """A reward's values on fixed transitions, without scale and offset; None where the reward is constant there.
-
-    `views` is None for a reward with memory: what it pays depends on the way, so single rows say too little.
-    """
-
-    graph_id: str
-    views: tuple[Tensor | None, ...] | None
-
-    def distance(self, other: Fingerprint) -> float | None:
-        """0 for equal up to a positive scale and an offset, sqrt(2) for unrelated, 2 for opposite; None: cannot tell.
-
-        The largest over the views: a bonus that no recorded transition earns still tells two rewards apart.
-        """
-        if self.graph_id and self.graph_id == other.graph_id:
-            return 0.0
-        if self.views is None or other.views is None:
-            return None
-        distances = []
-        for mine, theirs in zip(self.views, other.views, strict=True):
-            if mine is None and theirs is None:
-                continue
-            distances.append(2.0 if mine is None or theirs is None else float((mine - theirs).norm()))
-        return max(distances, default=None)
-
-
-def fingerprint(program: RewardProgram, recorded: Sample | None, invented: Sample) -> Fingerprint:
-    """The fingerprint of a program; only fingerprints on the same samples can be compared."""
-    if program.uses_memory:
-        return Fingerprint(program.graph_id, None)
-    samples = [invented] if recorded is None else [recorded.spread(len(invented)), invented]
-    return Fingerprint(program.graph_id, tuple(_standardized(evaluate_rows(program, s).effective) for s in samples))
-
-
-def _standardized(values: Tensor) -> Tensor | None:
-    """Mean removed and length one, (M,); None for a constant. Values that are not finite count as the mean."""
-    values = values.double()
-    finite = torch.isfinite(values)
-    if not finite.any():
-        return None
-    mean = values[finite].mean()
-    centred = torch.where(finite, values - mean, 0.0)
-    norm = centred.norm()
-    return None if norm <= 1e-6 * (abs(mean) * len(values) ** 0.5 + 1e-30) else centred / norm
+    def nearest(self) -> Nearest | None:
+        """The nearest of the rewards already tried, None where there is none to compare with."""
+        return None if self.tried is None else self.tried.nearest(self.program, other_than=self.candidate)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from rewardsmith.analyze.feedback import build_feedback
+from rewardsmith.critic import NOVELTY
 from rewardsmith.design.designer import DesignContext, ScoredCandidate
 from rewardsmith.loop.events import CandidateChanged, RoundStarted
 from rewardsmith.loop.parts import Parts
@@ -123,8 +124,8 @@ class Steps:
         self.verdicts[proposal.id] = verdict
         if verdict.accepted:
             self._parts.critic.remember(proposal.id, self._parts.load_program(proposal.id))
-        refusals = [f.message for f in verdict.findings if f.severity == "refuse"]
-        self._changed(proposal.id, detail=proposal.failure or (refusals[0] if refusals else ""))
+        told = [f.message for f in verdict.findings if f.severity == "refuse" or f.id == NOVELTY]
+        self._changed(proposal.id, detail=proposal.failure or (told[0] if told else ""))
         return verdict
 
     def _repair(self, proposal: Proposal, verdict: Verdict) -> Proposal | None:

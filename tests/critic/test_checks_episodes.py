@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from rewardsmith.critic import checks_episodes as checks
-from rewardsmith.critic.evidence import Inconclusive, fingerprint
+from rewardsmith.critic.evidence import Inconclusive
+from rewardsmith.critic.likeness import Likeness
 from tests.critic.worlds import CountingProgram, FakeProgram, evidence, make_bank
 
 GOALS = {"x": torch.full((5,), 1.5), "v": torch.zeros(5, 2), "room": torch.zeros(5, dtype=torch.int64)}
@@ -166,49 +167,95 @@ def test_ranking_without_known_outcomes():
 # --- duplicates
 
 
-def tried(**rewards):
-    base = evidence(x)
-    return {id: fingerprint(FakeProgram(f), base.recorded, base.invented) for id, f in rewards.items()}
+def tried(bank=None, **rewards):
+    """Rewards tried, as functions or programs, on the bank's transitions (`bank=False`: none were recorded)."""
+    base = evidence(x, bank)
+    likeness = Likeness(base.recorded, base.invented)
+    for id, reward in rewards.items():
+        likeness.remember(id, reward if isinstance(reward, FakeProgram) else FakeProgram(reward))
+    return likeness
 
 
-@pytest.mark.parametrize(
-    ("reward", "same"),
-    [
-        (lambda o, a, n: n["x"], True),
-        (lambda o, a, n: 1000 * n["x"] + 7, True),
-        (lambda o, a, n: n["x"] + 1e-3 * n["v"][:, 0], True),
-        (lambda o, a, n: n["x"] + 0.2 * n["v"][:, 0], False),
-        (lambda o, a, n: -n["x"], False),
-        (lambda o, a, n: n["x"] + 10 * (n["x"] > 1.5).float(), False),  # a bonus that no recorded transition earns
-        (lambda o, a, n: o["x"], False),
-    ],
-)
-def test_near_duplicates(reward, same):
-    seen = checks.near.run(evidence(reward, reference=tried(first=x, other=lambda o, a, n: n["v"][:, 0])))
-    assert (seen is not None) == same
-    assert not same or "'first'" in seen
+def forward(obs, action, next_obs):
+    return next_obs["v"][:, 0]
+
+
+def hand_shaped(reward, phi, gamma=0.99):
+    return lambda o, a, n: reward(o, a, n) + gamma * phi(n) * (1 - n["terminated"].float()) - phi(o)
+
+
+def quadratic(state):
+    return 5 * state["x"] ** 2 - state["v"][:, 1]
+
+
+NEAR_CASES = [
+    (x, True),
+    (lambda o, a, n: 1000 * n["x"] + 7, True),
+    (lambda o, a, n: n["x"] + 1e-3 * n["v"][:, 0], True),
+    (FakeProgram(x, potential=lambda obs: obs["v"][:, 0]), True),  # shaping by construction
+    (hand_shaped(x, quadratic), True),
+    (hand_shaped(x, quadratic, gamma=0.5), False),  # of another discount
+    (lambda o, a, n: n["x"] + 0.2 * n["v"][:, 0], False),
+    (lambda o, a, n: -n["x"], False),
+    (lambda o, a, n: n["x"] + 10 * (n["x"] > 1.5).float(), False),  # a bonus that no recorded transition earns
+    (lambda o, a, n: a[:, 0], False),
+]
+
+
+@pytest.mark.parametrize("bank", [None, False])
+@pytest.mark.parametrize(("reward", "same"), NEAR_CASES)
+def test_near_duplicates(reward, same, bank):
+    seen = evidence(reward, bank, tried=tried(bank, first=x, other=forward))
+    found = checks.near.run(seen)
+    assert (found is not None) == same
+    assert not same or "'first'" in found
+    assert same or "at a distance of" in checks.novelty.run(seen)
 
 
 def test_nothing_tried_yet():
-    assert checks.near.run(evidence(x)) is None
+    for likeness in (None, tried()):
+        assert checks.near.run(evidence(x, tried=likeness)) is None
+        assert checks.novelty.run(evidence(x, tried=likeness)) is None
 
 
-def test_potential_makes_a_difference():
-    shaped = FakeProgram(x, potential=lambda obs: obs["v"][:, 0])
-    assert checks.near.run(evidence(shaped, reference=tried(first=x))) is None
+def test_a_candidate_is_not_its_own_duplicate():
+    assert checks.near.run(evidence(x, tried=tried(first=x), candidate="first")) is None
+
+
+def test_a_bonus_for_being_alive_makes_a_difference_only_where_episodes_end():
+    def alive(obs, action, next_obs):
+        return next_obs["x"] + 1
+
+    for ends, same in (("terminated", False), ("truncated", True)):
+        bank = make_bank([8] * 40, ends=ends)
+        assert (checks.near.run(evidence(alive, bank, tried=tried(bank, first=x))) is not None) == same
+
+
+def test_shaping_of_a_reward_that_was_never_earned_is_no_duplicate():
+    """Nothing recorded tells what a sparse reward asks for, so help to find it has to be tried."""
+
+    def sparse(obs, action, next_obs):
+        return (next_obs["x"] > 1.8).float()
+
+    guided = hand_shaped(sparse, lambda state: state["x"])
+    assert checks.near.run(evidence(guided, tried=tried(first=sparse))) is None
+    assert checks.near.run(evidence(lambda o, a, n: 2 * sparse(o, a, n), tried=tried(first=sparse)))
 
 
 def test_memory_is_not_comparable_unless_the_graph_is_the_same():
     with pytest.raises(Inconclusive, match="memory"):
-        checks.near.run(evidence(CountingProgram(), reference=tried(first=x)))
+        checks.near.run(evidence(CountingProgram(), tried=tried(first=x)))
     program = CountingProgram()
     program.graph_id = "abc"
-    base = evidence(program)
-    assert checks.near.run(evidence(program, reference={"a": fingerprint(program, base.recorded, base.invented)}))
+    assert checks.near.run(evidence(program, tried=tried(a=program)))
 
 
 def test_a_memory_reward_among_those_tried_is_passed_over():
-    base = evidence(x)
-    remembered = {"m": fingerprint(CountingProgram(), base.recorded, base.invented), **tried(first=x)}
-    assert "'first'" in checks.near.run(evidence(x, reference=remembered))
-    assert checks.near.run(evidence(lambda o, a, n: n["v"][:, 0], reference=remembered)) is None
+    remembered = tried(m=CountingProgram(), first=x)
+    assert "'first'" in checks.near.run(evidence(x, tried=remembered))
+    assert checks.near.run(evidence(forward, tried=remembered)) is None
+
+
+def test_the_nearest_is_named():
+    seen = evidence(lambda o, a, n: n["x"] + 0.3 * n["v"][:, 0], tried=tried(far=forward, close=x))
+    assert "'close', at a distance of 0." in checks.novelty.run(seen)
