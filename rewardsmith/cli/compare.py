@@ -66,7 +66,7 @@ def show(report: DistanceReport) -> None:
     for name, why in report.refused.items():
         results.print(f"[bold red]refused[/] {wash(name)}: {wash(why, 300)}", soft_wrap=True)
     for name in report.uninformative:
-        why = "carries no task information here: it is potential shaping only"
+        why = "carries no task information here: it pays potential shaping, or nothing at all"
         results.print(f"[yellow]{wash(name)}[/] {why}", soft_wrap=True)
     for title, metric in report.metrics.items():
         _show_metric(title, metric, report.names)

@@ -20,7 +20,7 @@ def draw_heatmap(report: DistanceReport, path: Path) -> None:
     from matplotlib.figure import Figure
 
     panels = [(name, metric.matrix) for name, metric in report.metrics.items() if metric.matrix is not None]
-    if not panels:
+    if not panels or not report.names:
         raise UsageError("there is nothing to draw: no distance could be computed", hint="leave --heatmap away")
     size = CELL_INCHES * max(len(report.names), 3)
     figure = Figure(figsize=((size + 1.2) * len(panels) + 1.2, size + 1.6), layout="constrained")

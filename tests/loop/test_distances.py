@@ -101,5 +101,7 @@ def test_picture_of_part_of_the_distances(tmp_path):
 
 
 def test_nothing_to_draw(tmp_path):
-    with pytest.raises(UsageError, match="nothing to draw"):
-        draw_heatmap(drawable(DistanceMatrix(matrix=None, left_out={})), tmp_path / "a.png")
+    empty = drawable(DistanceMatrix(matrix=(), left_out={})).model_copy(update={"names": ()})
+    for report in (drawable(DistanceMatrix(matrix=None, left_out={})), empty):
+        with pytest.raises(UsageError, match="nothing to draw"):
+            draw_heatmap(report, tmp_path / "a.png")

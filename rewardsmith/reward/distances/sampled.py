@@ -20,7 +20,9 @@ EPIC_MEANS = 64  # (A, S') samples behind each expectation of EPIC
 
 MEMORY = "it has memory: what it pays for a transition depends on what came before"
 CONSTANT = "it is constant up to potential shaping on these transitions"
-NO_SECOND_STEP = "there is no second step from the next states: this environment cannot go back to a state"
+NO_SECOND_STEP = (
+    "there is no second step from the next states: the environment cannot go back to a state, or episodes are one step"
+)
 
 
 @dataclass(frozen=True)
