@@ -58,9 +58,10 @@ class BudgetSpent(RewardsmithError):
     exit_code = EXIT_BUDGET
 
     def __init__(self, kind: str, used: float, limit: float, wanted: float = 0.0) -> None:
-        need = f", and the next step may need {wanted:,.10g} more" if wanted else ""
+        amounts = f"{used:,.4g} s used of {limit:,.4g} s" if kind == "wall_s" else f"{used:,.10g} used of {limit:,.10g}"
+        need = f", and the next step may need {wanted:,.10g} more" if wanted > 0 and kind != "wall_s" else ""
         super().__init__(
-            f"the {kind} budget does not reach: {used:,.10g} used of {limit:,.10g}{need}",
+            f"the {kind.replace('_', ' ')} budget does not reach: {amounts}{need}",
             hint=f"raise it with --max-{kind.replace('_', '-')} and resume the run",
         )
         self.kind, self.used, self.limit = kind, used, limit

@@ -104,12 +104,13 @@ def design(
     timeout_s: Annotated[float, typer.Option(min=1, help="Longest wait for one reply, in seconds.")] = 300,
     concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight; 1 for a small local server.")] = 4,
     usd_per_million: Annotated[
-        tuple[float, float] | None, typer.Option(help="Your prices: dollars per million prompt and completion tokens.")
+        tuple[float, float] | None,
+        typer.Option(help="Your prices in dollars per million prompt and completion tokens: --usd-per-million 2 8."),
     ] = None,
-    max_usd: Annotated[float | None, typer.Option(help="Budget for model calls, in dollars.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Budget in tokens.")] = None,
-    max_env_steps: Annotated[int | None, typer.Option(help="Budget in environment steps.")] = None,
-    max_wall_s: Annotated[float | None, typer.Option(help="Budget in seconds.")] = None,
+    max_usd: Annotated[float | None, typer.Option(min=0, help="Budget for model calls, in dollars.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=0, help="Budget in tokens.")] = None,
+    max_env_steps: Annotated[int | None, typer.Option(min=0, help="Budget in environment steps.")] = None,
+    max_wall_s: Annotated[float | None, typer.Option(min=0, help="Budget in seconds.")] = None,
     workers: Workers = None,
     videos: Annotated[bool, typer.Option(help="Film the winner for the report.")] = True,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard event files.")] = False,
@@ -174,7 +175,9 @@ def design(
         show_plan(config, as_json=as_json)
         return
     with LiveView() as view:
-        run = design_reward(config, runs=runs, observe=view, approve_goal=accept_any_goal if yes else ask_about_goal)
+        run = design_reward(
+            config, runs=runs, observe=view, approve_goal=accept_any_goal if yes else view.asking(ask_about_goal)
+        )
     if as_json:
         print_json(run.model_dump(mode="json"))
     else:

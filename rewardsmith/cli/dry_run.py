@@ -22,6 +22,8 @@ def show_plan(config: DesignConfig, *, as_json: bool) -> None:
     else:
         results.print(f"model calls   {plan.model_calls[0]} to {plan.model_calls[1]} (with every repair used)")
         results.print(f"tokens        about {plan.tokens[0]:,} to {plan.tokens[1]:,}")
+        if plan.usd:
+            results.print(f"dollars       about {plan.usd[0]:.2f} to {plan.usd[1]:.2f}, by your prices")
     results.print(f"env steps     at most {plan.env_steps:,} ({plan.steps_are})")
     minutes = f"roughly {plan.minutes:.0f} minutes" if plan.minutes >= 1.5 else "a minute or so"
     results.print(

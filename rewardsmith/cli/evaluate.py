@@ -9,6 +9,7 @@ import typer
 
 from rewardsmith.cli.console import log_to_stderr, print_json, results
 from rewardsmith.cli.design import AsJson, Runs
+from rewardsmith.errors import UsageError
 
 
 def evaluate(
@@ -26,6 +27,8 @@ def evaluate(
     from rewardsmith.loop.evaluation import evaluate_policies
     from rewardsmith.stats import MIN_SEEDS, interval
 
+    if video is not None and video.suffix.lower() != ".mp4":
+        raise UsageError(f"a film is written as .mp4, not as {video.name}", hint=f"--video {video.with_suffix('.mp4')}")
     rows = evaluate_policies(target, env=env, task=task, episodes=episodes, seed=seed, video=video, runs=runs)
     if as_json:
         print_json([row.model_dump(mode="json") for row in rows])

@@ -31,7 +31,7 @@ def ask_about_goal(proposal: GoalProposal) -> GoalAnswer:
     if not sys.stdin.isatty():
         raise UsageError(
             "the model wrote the measure of success, and there is no terminal to ask you whether it is right",
-            hint="add --yes to accept it unseen, or give --metric FILE or --task NAME",
+            hint="`rewardsmith resume --yes` accepts it unseen; or start again with --metric FILE or --task NAME",
         )
     while True:
         answer = typer.prompt("Accept this goal? [y]es, [c]ode, [e]dit, [n]o", default="y", err=True).strip().lower()
@@ -41,11 +41,29 @@ def ask_about_goal(proposal: GoalProposal) -> GoalAnswer:
             return GoalAnswer(accepted=False)
         if answer in ("c", "code"):
             progress.print(Syntax(_printable(proposal.code), "python"))
-        if answer in ("e", "edit"):
-            edited = _edit(_printable(proposal.code))
+        elif answer in ("e", "edit"):
+            file = goal_file(proposal.about, proposal.code)
+            edited = _edit(file)
             if edited is not None:
-                return GoalAnswer(accepted=False, edited=edited)
+                about, code = read_goal_file(edited)
+                return GoalAnswer(accepted=False, edited=code, about=about)
             progress.print("nothing was changed")
+        else:
+            progress.print("please answer y (accept), c (see the code), e (edit both) or n (stop)")
+
+
+def goal_file(about: str, code: str) -> str:
+    """What the person edits: the description as comments, then the code."""
+    lines = [f"# {line}" for line in about.splitlines() if line.strip()]
+    return _printable("\n".join([*lines, "", code]))
+
+
+def read_goal_file(text: str) -> tuple[str, str]:
+    """The description (the comments at the top) and the code below it."""
+    lines = text.splitlines()
+    end = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    about = "\n".join(line.lstrip("# ").rstrip() for line in lines[:end])
+    return about, "\n".join(lines[end:]).strip("\n") + "\n"
 
 
 def _printable(code: str) -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from rewardsmith.cli.console import progress, wash
 from rewardsmith.loop.events import CandidateChanged, Event, PointMeasured, RoundStarted, Said
+from rewardsmith.loop.goal import ApproveGoal, GoalAnswer, GoalProposal
 from rewardsmith.types import CandidateState, CurvePoint
 
 COLOURS = {
@@ -52,6 +53,21 @@ class LiveView:
     ) -> None:
         if self._live:
             self._live.stop()
+
+    def asking(self, ask: ApproveGoal) -> ApproveGoal:
+        """`ask`, with the live table out of the way while it waits for an answer."""
+
+        def without_table(proposal: GoalProposal) -> GoalAnswer:
+            if self._live is None:
+                return ask(proposal)
+            self._live.stop()
+            try:
+                return ask(proposal)
+            finally:
+                self._live = Live(console=progress, refresh_per_second=4)
+                self._live.start()
+
+        return without_table
 
     def __call__(self, event: Event) -> None:
         match event:

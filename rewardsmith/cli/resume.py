@@ -15,10 +15,10 @@ Run = Annotated[str, typer.Argument(help='A run\'s id or folder, or "latest".')]
 
 def resume(
     run: Run = "latest",
-    max_usd: Annotated[float | None, typer.Option(help="New budget for model calls, in dollars.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="New budget in tokens.")] = None,
-    max_env_steps: Annotated[int | None, typer.Option(help="New budget in environment steps.")] = None,
-    max_wall_s: Annotated[float | None, typer.Option(help="New budget in seconds, counted from now.")] = None,
+    max_usd: Annotated[float | None, typer.Option(min=0, help="New budget for model calls, in dollars.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=0, help="New budget in tokens.")] = None,
+    max_env_steps: Annotated[int | None, typer.Option(min=0, help="New budget in environment steps.")] = None,
+    max_wall_s: Annotated[float | None, typer.Option(min=0, help="New budget in seconds, counted from now.")] = None,
     runs: Runs = Path("runs"),
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept a model-written goal without asking.")] = False,
     as_json: AsJson = False,
@@ -37,7 +37,7 @@ def resume(
             run,
             runs=runs,
             observe=view,
-            approve_goal=accept_any_goal if yes else ask_about_goal,
+            approve_goal=accept_any_goal if yes else view.asking(ask_about_goal),
             budget={kind: limit for kind, limit in limits.items() if limit is not None},
         )
     if as_json:

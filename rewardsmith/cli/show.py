@@ -18,9 +18,8 @@ def show_run(run: RunSummary) -> None:
         results.print(f"Goal ({GOAL_KINDS[run.task.goal.kind]}): {wash(run.task.goal.about)}")
     show_headline(run)
     _candidates(run)
-    best = run.candidate(run.best).score if run.best else None
-    if best and best[0] == 0:
-        results.print("No episode of the best candidate succeeded: more --rounds, or more env_steps, may be needed.")
+    if run.best and (advice := advice_on(run.candidate(run.best))):
+        results.print(advice, soft_wrap=True)
     spent = run.spent
     cost = f"{spent.env_steps:,} environment steps, {spent.calls} model calls, {spent.tokens:,} tokens"
     results.print(f"Spent: {cost}" + (f", ${spent.usd:.2f}" if spent.usd else ""))
@@ -60,19 +59,46 @@ def show_headline(run: RunSummary) -> None:
 
 
 def _candidates(run: RunSummary) -> None:
-    table = Table(title="Search", title_justify="left", title_style="bold")
+    given = run.config.method == "given"
+    title = f"Trained with {run.config.seeds} seeds" if given else "Search"
+    table = Table(title=title, title_justify="left", title_style="bold")
     for column in ("candidate", "state", "success", "fitness", "why"):
         table.add_column(column, justify="right" if column in ("success", "fitness") else "left")
     for candidate in run.candidates:
+        scores = candidate.training.final_scores if candidate.training else []
+        success, fitness = [s for s, _ in scores], [f for _, f in scores]
         score = candidate.score
         table.add_row(
             candidate.id,
             str(candidate.state),
-            f"{score[0]:.2f}" if score else "",
-            f"{score[1]:.4g}" if score else "",
+            (describe(success) if given else f"{score[0]:.2f}") if score else "",
+            (describe(fitness) if given else f"{score[1]:.4g}") if score else "",
             wash(why(candidate), 100),
         )
     results.print(table)
+
+
+LOST = 0.5  # of the highest success, at the end
+
+
+def advice_on(best: Candidate) -> str:
+    """What to try when the best candidate does not succeed, or no longer; empty when it does."""
+    curves = [m.curve for m in best.training.members if m.state == "trained" and m.curve] if best.training else []
+    if not curves:
+        return ""
+    success = [sum(points) / len(points) for points in zip(*([p.success for p in c] for c in curves), strict=True)]
+    peak = max(range(len(success)), key=lambda i: success[i])
+    if success[peak] == 0:
+        return "No episode of the best candidate succeeded: more --rounds, or more env_steps, may be needed."
+    if success[-1] > LOST * success[peak]:
+        return ""
+    first, last, at = curves[0][0].reward, curves[0][-1].reward, curves[0][peak].env_steps
+    rose = " while its own reward rose, so the reward pays for something else than the task" if last > first else ""
+    return (
+        f"The best candidate reached success {success[peak]:.2f} at {at:,} env steps and ended at "
+        f"{success[-1]:.2f}{rose}. Look at its curves in the report; --rounds may mend the reward, "
+        f"--set env_steps={at} stops before it is lost."
+    )
 
 
 def why(candidate: Candidate) -> str:

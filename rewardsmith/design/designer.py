@@ -214,7 +214,7 @@ class ModelDesigner:
             horizon=card.horizon,
             dt=card.dt,
             words=clean_line(task.words, limit=4000),
-            goal=clean_line(task.goal.about),
+            goal=clean_line(task.goal.about, limit=4000),
             wishes=_wishes(context) if context.best_code is None else [],
             earlier=clean_text(feedback.text) if known and feedback else "",
             angle=angle,

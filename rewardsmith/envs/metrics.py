@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from rewardsmith.errors import EnvironmentFault
 
 Quantities = dict[str, Tensor]
 
@@ -72,16 +76,34 @@ class PackMetric:
         info: Mapping[str, Tensor] | None = None,
     ) -> Quantities:
         offered = {"action": action, "native_reward": native_reward, "terminated": terminated, "info": info or {}}
-        values = self._step(features, previous, **{key: offered[key] for key in self._step_wants})
-        return {key: value.to(torch.float64) for key, value in values.items()}
+        with _told("step", self._step):
+            values = self._step(features, previous, **{key: offered[key] for key in self._step_wants})
+            return {key: value.to(torch.float64) for key, value in values.items()}
 
     def episode(
         self, sums: Quantities, last: Quantities, low: Quantities, high: Quantities, length: Tensor
     ) -> tuple[Tensor, Tensor]:
         offered = {"low": low, "high": high, "length": length}
         wanted = {key: offered[key] for key in self._episode_wants}
-        fitness, success = self._episode({**sums, "length": length}, last, **wanted)
-        return fitness.to(torch.float64), success.to(torch.float64).clamp(0.0, 1.0)
+        with _told("episode", self._episode):
+            fitness, success = self._episode({**sums, "length": length}, last, **wanted)
+            return fitness.to(torch.float64), success.to(torch.float64).clamp(0.0, 1.0)
+
+
+@contextmanager
+def _told(name: str, function: Callable[..., Any]) -> Iterator[None]:
+    """Whatever a person's metric raises is told with its file and line."""
+    try:
+        yield
+    except Exception as error:  # a boundary: the metric is the user's code
+        file = inspect.getsourcefile(function) or "the metric"
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        where = f"{file}, line {lines[-1]}" if lines else file
+        raise EnvironmentFault(
+            f"{where}: {name}() of the metric fails: {type(error).__name__}: {error}",
+            hint="step(features, previous) returns a dict of tensors (N,), episode(sums, last) returns "
+            "(fitness, success); see envs/README.md",
+        ) from error
 
 
 class GoalMetric:

@@ -74,6 +74,10 @@ def resume_run(
     if budget:
         limits = config.budget.model_dump() | dict(budget)
         config = config.model_copy(update={"budget": BudgetLimits.model_validate(limits)})
+    with folder.journal(read_only=True) as journal:
+        finished = journal.get("finished")
+    if finished:
+        observe(Said("this run is finished: there is nothing to resume"))
     for name, (then, now) in folder.changed_versions().items():
         observe(Said(f"{name} was {then} when the run started and is {now} now: figures may differ"))
     return drive(folder, config, observe=observe, approve_goal=approve_goal)

@@ -118,4 +118,7 @@ def _source(reward: str | Path, references: Mapping[str, str]) -> str:
     try:
         return reward.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the reward {reward}: {error}", hint="give a UTF-8 text file") from None
+        raise UsageError(
+            f"cannot read the reward {reward}: {error}",
+            hint="give the path of a reward file, or `human` or `sparse` (the pack's)",
+        ) from None

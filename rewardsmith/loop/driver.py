@@ -6,17 +6,18 @@ from pathlib import Path
 
 from rewardsmith.config import DesignConfig
 from rewardsmith.envs import resolve_env
-from rewardsmith.errors import BudgetSpent, Interrupted, NothingAcceptable, UsageError
+from rewardsmith.errors import BudgetSpent, Interrupted, NothingAcceptable, RewardRefused, UsageError
 from rewardsmith.loop.events import Observer
-from rewardsmith.loop.final import film, retrain_winner
+from rewardsmith.loop.final import add_reference, film, retrain_winner
 from rewardsmith.loop.goal import ApproveGoal, settle_task
 from rewardsmith.loop.goal_writing import settle
 from rewardsmith.loop.methods import load_method
 from rewardsmith.loop.parts import Parts, attempt, open_configured
 from rewardsmith.loop.report import write_report
 from rewardsmith.loop.steps import Steps
-from rewardsmith.loop.summary import RunSummary, summarize
+from rewardsmith.loop.summary import SPARSE, RunSummary, summarize
 from rewardsmith.loop.tensorboard import event_writer
+from rewardsmith.reward.compile import compile_reward
 from rewardsmith.store import RunFolder
 from rewardsmith.train import PpoConfig
 
@@ -36,6 +37,27 @@ def preflight(config: DesignConfig) -> None:
         raise UsageError("a review needs a language model, and `builtin` is none", hint="name one with --review-llm")
 
 
+def _look_ahead(parts: Parts) -> None:
+    """Find mistakes in what is used late in a run before anything is paid for: the pack's files, the reward given.
+
+    Raises: EnvironmentFault: the pack's goal states or sparse reward are wrong. RewardRefused: `--from` is no reward.
+    """
+    parts.critic  # noqa: B018  reads the goal states
+    if parts.config.final_seeds and not parts.journal.get("finished"):
+        add_reference(parts, SPARSE)
+    if parts.config.from_reward is not None and parts.journal.get("round-1/proposals") is None:
+        compiled = compile_reward(parts.config.from_reward, parts.environment.interface, parts.jail)
+        if compiled.program is None:
+            found = compiled.findings[0]
+            line = f" line {found.line}:" if found.line else ""
+            raise RewardRefused(
+                f"the reward to start from is refused: {found.id}:{line} {found.message}",
+                id=found.id,
+                hint=found.hint,
+                line=found.line,
+            )
+
+
 def drive(folder: RunFolder, config: DesignConfig, *, observe: Observer, approve_goal: ApproveGoal) -> RunSummary:
     """Work on the run in `folder`, from wherever its journal stands, until its report is written.
 
@@ -51,6 +73,7 @@ def drive(folder: RunFolder, config: DesignConfig, *, observe: Observer, approve
         try:
             parts.bank  # noqa: B018  built first: a broken environment must show before any model call
             settle(parts, approve_goal)
+            _look_ahead(parts)
             steps = Steps(parts)
             best = load_method(config.method)(steps)
             if best is not None:

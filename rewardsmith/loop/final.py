@@ -33,7 +33,7 @@ def add_reference(parts: Parts, name: str) -> bool:
     if compiled.program is None:
         raise EnvironmentFault(
             f"the pack {parts.environment.name} has a {name}.py that is no reward: {compiled.findings[0].message}",
-            hint=f"rewardsmith check {name}.py --env {parts.environment.name}",
+            hint=f"rewardsmith check {name}.py --env {parts.config.env.name}",
         )
     folder = parts.folder.candidate(name)
     folder.write_reward(source)

@@ -32,10 +32,12 @@ class GoalProposal(NamedTuple):
 
 
 class GoalAnswer(NamedTuple):
-    """`accepted` takes the goal as it is; otherwise `edited` is the person's own goal.py, or None to stop."""
+    """`accepted` takes the goal as it is; otherwise `edited` is the person's own goal.py, described by `about`, or None
+    to stop."""
 
     accepted: bool
     edited: str | None = None
+    about: str = ""
 
 
 ApproveGoal = Callable[[GoalProposal], GoalAnswer]

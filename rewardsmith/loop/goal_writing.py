@@ -58,7 +58,7 @@ def _ask_model(parts: Parts, approve: ApproveGoal) -> Task:
             problem = "; ".join(f.message for f in compiled.findings if f.severity == "refuse")
             raise UsageError(f"your goal.py was refused: {problem}", hint="correct it; the run can be resumed")
         code, program = answer.edited, compiled.program
-        about = f"{about} (edited by you)" if not about.endswith("(edited by you)") else about
+        about = answer.about or f"{about} (the code was edited since)"
         answer = approve(_proposal(about, code, program, parts.bank))
     if not answer.accepted:
         raise UsageError(

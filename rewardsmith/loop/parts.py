@@ -11,6 +11,8 @@ import numpy as np
 
 from rewardsmith.analyze.reflection import reflect
 from rewardsmith.bank import Bank, concatenate, record_bank, record_simple
+from rewardsmith.bank.simple import EPISODES as SIMPLE_EPISODES
+from rewardsmith.bank.simple import simple_policies
 from rewardsmith.budget import Budget
 from rewardsmith.config import DesignConfig, ModelConfig
 from rewardsmith.critic.critic import Critic
@@ -71,6 +73,9 @@ class Parts:
     @cached_property
     def simple(self) -> dict[str, Bank]:
         """Episodes of policies that need no learning; so few that every session records them again, booked once."""
+        if self.journal.get("cost/simple") is None:
+            episodes = SIMPLE_EPISODES * sum(1 for _ in simple_policies(self.environment.interface.action))
+            self.budget.require(env_steps=episodes * self.environment.horizon)
         metric = load_metric(self.environment, located_goal(self.task.goal, self.folder.root))
         banks = record_simple(self.environment, seed=self.config.seed, metric=metric)
         self.pay("simple", sum(bank.env_steps for bank in banks.values()))

@@ -30,6 +30,7 @@ class Plan(Record):
     prompts: tuple[tuple[str, str], ...]
     model_calls: tuple[int, int]  # fewest, most (with every repair and review used)
     tokens: tuple[int, int]
+    usd: tuple[float, float] | None  # by the person's own prices
     env_steps: int
     steps_are: str  # what the steps are spent on
     minutes: float
@@ -65,7 +66,8 @@ def plan_run(config: DesignConfig) -> Plan:
     fewest = proposals * (1 + min(reviews, 1)) + goal_calls
     most = proposals * (1 + config.repairs + 2 * reviews) + 4 * goal_calls  # a review may send the reward back
     calls = (fewest, most) if model else (0, 0)
-    each = estimate_tokens(prompts[-1][1]) + REPLY_TOKENS if prompts else 0
+    prompt = estimate_tokens(prompts[-1][1]) if prompts else 0
+    each = prompt + REPLY_TOKENS if prompts else 0
     steps = (proposals * config.seeds + 2 * config.final_seeds) * ppo.env_steps + BANK_TRANSITIONS
     search = f"{proposals} candidates x {config.seeds} seeds x {ppo.env_steps:,}"
     final = f" + 2 rewards x {config.final_seeds} fresh seeds x {ppo.env_steps:,}" if config.final_seeds else ""
@@ -74,11 +76,20 @@ def plan_run(config: DesignConfig) -> Plan:
         prompts=tuple(prompts),
         model_calls=calls,
         tokens=(calls[0] * each, calls[1] * each),
+        usd=_dollars(config.model.usd_per_million, prompt, calls),
         env_steps=steps,
         steps_are=f"{search}{final} + {BANK_TRANSITIONS:,} recorded at random",
         minutes=TRAINING_SHARE * steps / (steps_per_second(environment, ppo) * workers) / 60,
         workers=workers,
     )
+
+
+def _dollars(prices: tuple[float, float] | None, prompt: int, calls: tuple[int, int]) -> tuple[float, float] | None:
+    """Fewest and most; None without prices."""
+    if prices is None:
+        return None
+    each = (prompt * prices[0] + REPLY_TOKENS * prices[1]) / 1e6
+    return calls[0] * each, calls[1] * each
 
 
 def steps_per_second(environment: Environment, ppo: PpoConfig) -> float:

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from rewardsmith.errors import UsageError
+from rewardsmith.errors import UsageError, unknown
 
 LANES = 32  # floats that fill two of the widest vector registers; layouts in multiples of it have no scalar remainders
 
@@ -42,7 +42,7 @@ class PpoConfig(BaseModel):
 
     preset: Literal["fast", "sb3"] = Field(default="fast", description="Defaults: ours, or those of Stable-Baselines3.")
     env_steps: PositiveInt = Field(default=200_000, description="Training budget per member, in env steps.")
-    num_envs: PositiveInt = Field(default=16, description="Parallel environments per member.")
+    num_envs: PositiveInt = Field(default=16, le=65_536, description="Parallel environments per member.")
     rollout_steps: PositiveInt = Field(default=128, description="Steps each environment runs between two updates.")
     minibatch_size: PositiveInt = Field(default=256, description="Rows per gradient step, per member.")
     epochs: PositiveInt = Field(default=10, description="Passes over each rollout.")
@@ -95,6 +95,8 @@ class PpoConfig(BaseModel):
 
         Raises: UsageError: an override is unknown or wrong.
         """
+        if strange := next((name for name in overrides if name not in cls.model_fields), None):
+            raise UsageError(unknown("training setting", strange, cls.model_fields))
         preset = PRESETS.get(overrides.get("preset", "fast"), {})
         try:
             return cls(**{**environment.training.model_dump(), **preset, **overrides})

@@ -143,6 +143,8 @@ class _Run:
             id = f"{until_steps}-{content_id(content)}"
             spec, result = self._folder / f"{id}.json", self._folder / f"{id}.result.json"
             self._folder.mkdir(parents=True, exist_ok=True)
+            if (old := _read_result(result)) is None or old.problem:
+                result.unlink(missing_ok=True)  # a fault of an earlier attempt: this one shall find out for itself
             write_bytes(spec, WorkerSpec(job=job, result_path=str(result)).model_dump_json(indent=1).encode())
             yield (
                 Job(id=id, module=self._module, spec_path=spec, result_path=result, timeout_s=self._timeout_s),
@@ -156,17 +158,13 @@ class _Run:
         error = outcome.error
         if outcome.state == "done":
             path = outcome.job.result_path
-            try:
-                found = WorkerResult.model_validate_json(path.read_bytes())
-            except (OSError, ValidationError) as wrong:
-                error, found = f"the job left a result of the wrong form: {wrong}", WorkerResult()
+            found = _read_result(path) or WorkerResult()
             if found.problem:
-                path.unlink()  # the next attempt shall try again
                 raise found.problem.error()
             results = {Member(r.candidate, r.seed): r for r in found.members}
             if set(results) == set(shard):
                 return results
-            error = error or "the job left the results of other members"
+            error = "the job left a result of the wrong form, or of other members"
             path.unlink(missing_ok=True)
         state = "timed_out" if outcome.state == "timed_out" else "crashed_env"
         empty = {
@@ -174,6 +172,14 @@ class _Run:
         }
         update = {"state": state, "error": error, "wall_s": outcome.wall_s / len(shard)}
         return {m: before.get(m, empty[m]).model_copy(update=update) for m in shard}
+
+
+def _read_result(path: Path) -> WorkerResult | None:
+    """A job's result; None where there is none, or nothing that is one."""
+    try:
+        return WorkerResult.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def _add_wall(result: MemberResult, before: MemberResult | None) -> MemberResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -10,11 +11,19 @@ import rewardsmith
 from rewardsmith.bank import Bank
 from rewardsmith.config import ModelConfig
 from rewardsmith.envs import resolve_env
-from rewardsmith.errors import BudgetSpent, EnvironmentFault, ModelServerError, NothingAcceptable, UsageError
+from rewardsmith.errors import (
+    BudgetSpent,
+    EnvironmentFault,
+    ModelServerError,
+    NothingAcceptable,
+    RewardRefused,
+    UsageError,
+)
 from rewardsmith.loop.events import PointMeasured, Said
 from rewardsmith.loop.goal import GoalAnswer
 from rewardsmith.loop.parts import POLICY_EPISODES
 from rewardsmith.loop.summary import load_run
+from rewardsmith.resources import resource_root
 from rewardsmith.types import CandidateState
 from tests.helpers.model_server import Fault, ModelServer
 from tests.loop.runs import FORBIDDEN, GOAL, HEIGHT, SPEED, asking, reply, tiny_config
@@ -196,7 +205,7 @@ def test_a_dead_server_loses_nothing_and_the_run_goes_on_when_it_is_back(tmp_pat
 
 
 def test_a_spent_budget_stops_before_training_and_resumes_with_a_larger_one(tmp_path) -> None:
-    with pytest.raises(BudgetSpent, match="env_steps"):
+    with pytest.raises(BudgetSpent, match="env steps"):
         rewardsmith.design_reward(tiny_config(budget={"env_steps": 21_000}), runs=tmp_path)
     run = load_run("latest", runs=tmp_path)
     assert not run.finished
@@ -219,6 +228,38 @@ def test_training_given_rewards_and_comparing_them(tmp_path) -> None:
     assert [row.name for row in comparison.rows] == ["speed", "sparse"]
     assert all(len(row.success) == 2 for row in comparison.rows)
     assert comparison.answers == {("speed", "sparse"): "cannot tell yet"}, "two seeds cannot tell"
+
+
+def test_a_reward_to_start_from_that_is_none_stops_before_anything_is_asked(tmp_path) -> None:
+    with ModelServer([SPEED]) as server:
+        with pytest.raises(RewardRefused, match="the reward to start from is refused"):
+            rewardsmith.design_reward(asking(server.url, from_reward="import os\n"), runs=tmp_path)
+        assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("sparse.py", "next_obs[", "nxt_obs[", "sparse.py"),
+        (
+            "metric.py",
+            "def step(features, previous):",
+            "def step(features, previous):\n    features['gone']\n",
+            "KeyError",
+        ),
+        ("metric.py", "return ", "return 1, ", "of the metric fails"),
+    ],
+)
+def test_mistakes_in_a_packs_files_show_before_anything_is_asked(tmp_path, file, old, new, said) -> None:
+    pack = tmp_path / "valley"
+    shutil.copytree(resource_root("envs") / "mountain_car_continuous", pack)
+    text = (pack / file).read_text()
+    assert old in text
+    (pack / file).write_text(text.replace(old, new))
+    with ModelServer([SPEED]) as server:
+        with pytest.raises(EnvironmentFault, match=said):
+            rewardsmith.design_reward(asking(server.url, env={"name": str(pack)}, final_seeds=1), runs=tmp_path)
+        assert server.requests == []
 
 
 def test_an_environment_that_does_not_exist_asks_no_model(tmp_path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from rewardsmith.engine import Job, JobOutcome, LocalEngine
 from rewardsmith.errors import RunError, UsageError
 from rewardsmith.train import RacingConfig, read_metrics, train_population
-from rewardsmith.train.jobfile import WorkerSpec, work
+from rewardsmith.train.jobfile import Problem, WorkerResult, WorkerSpec, work
 from rewardsmith.train.population import shards
 from rewardsmith.train.racing import standing, survivors
 from rewardsmith.types import CurvePoint, EnvSpec, Goal, Member, MemberResult
@@ -53,6 +53,24 @@ def train(folder: Path, programs: dict[str, Path], engine, **options):
         EnvSpec(name="tiny"), Goal(kind="native"), programs, ppo=options.pop("ppo", SMALL), engine=engine, out=folder,
         module=WORKER, seeds=options.pop("seeds", [0, 1]), **options,
     )  # fmt: skip
+
+
+def test_a_fault_of_an_earlier_attempt_is_not_taken_for_one_of_this_attempt(tmp_path: Path) -> None:
+    """Every shard of a training may have met a full disk; once there is space again, one resume is enough."""
+    programs = graphs(tmp_path, a=NEAR, b=FAR)
+
+    class FullDisk(InProcess):
+        def run(self, jobs: Sequence[Job]) -> Iterator[JobOutcome]:
+            for job in jobs:
+                problem = Problem(kind="RunError", message="the disk is full")
+                job.result_path.write_text(WorkerResult(problem=problem).model_dump_json())
+            for job in jobs:
+                yield JobOutcome(job=job, state="done")
+
+    with pytest.raises(RunError, match="disk is full"):
+        train(tmp_path, programs, FullDisk())
+    results = train(tmp_path, programs, InProcess())
+    assert {m.state for r in results.values() for m in r.members} == {"trained", "dropped"}
 
 
 def test_everything_through_processes(tmp_path: Path) -> None:

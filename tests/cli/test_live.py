@@ -1,0 +1,75 @@
+"""The live table and what replaces it: questions, advice and tables at the end."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from rewardsmith.cli import live
+from rewardsmith.cli.goal import goal_file, read_goal_file
+from rewardsmith.cli.show import advice_on
+from rewardsmith.loop.goal import GoalAnswer, GoalProposal
+from rewardsmith.loop.summary import Candidate
+from rewardsmith.types import CurvePoint, MemberResult, Proposal, TrainingResult
+
+
+def test_the_table_is_out_of_the_way_while_a_question_is_asked(monkeypatch) -> None:
+    monkeypatch.setattr(live, "progress", Console(file=io.StringIO(), force_terminal=True))
+    answer, running = GoalAnswer(accepted=True), []
+    with live.LiveView() as view:
+
+        def ask(proposal: GoalProposal) -> GoalAnswer:
+            running.append(view._live is not None and view._live.is_started)
+            return answer
+
+        assert view.asking(ask)(GoalProposal("about", "code", (), ())) is answer
+        assert running == [False]
+        assert view._live is not None and view._live.is_started
+
+
+def test_an_edited_goal_brings_its_description_along() -> None:
+    file = goal_file("Success: upright.\nProgress: seconds.", "def step(obs):\n    # a comment\n    return {}\n")
+    assert file.startswith("# Success: upright.\n# Progress: seconds.\n\ndef step")
+    about, code = read_goal_file(file.replace("seconds", "share of the time"))
+    assert about == "Success: upright.\nProgress: share of the time."
+    assert code == "def step(obs):\n    # a comment\n    return {}\n"
+    assert read_goal_file("def step(): pass") == ("", "def step(): pass\n")
+
+
+def trained(*success: float, reward: tuple[float, float] = (0.0, 0.0)) -> Candidate:
+    points = [
+        CurvePoint(
+            env_steps=1000 * (i + 1),
+            fitness=s,
+            success=s,
+            episode_length=9,
+            episodes=4,
+            reward=reward[0] if i == 0 else reward[1],
+        )
+        for i, s in enumerate(success)
+    ]
+    member = MemberResult(candidate="a", seed=0, state="trained", env_steps=3000, wall_s=1, curve=tuple(points))
+    return Candidate(
+        proposal=Proposal(id="a", round=1, sample=0, code="x", origin="model"),
+        training=TrainingResult(candidate="a", members=(member,)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("candidate", "words"),
+    [
+        (trained(0, 0, 0), ["No episode", "more env_steps"]),
+        (trained(0, 1, 0, reward=(0.1, 0.2)), ["1.00 at 2,000", "its own reward rose", "env_steps=2000"]),
+        (trained(0, 1, 0, reward=(0.2, 0.1)), ["1.00 at 2,000", "ended at 0.00. Look"]),
+    ],
+)
+def test_advice_fits_the_curve(candidate, words) -> None:
+    for word in words:
+        assert word in advice_on(candidate)
+
+
+def test_no_advice_where_there_is_nothing_to_say() -> None:
+    assert advice_on(trained(0, 1, 0.9)) == ""
+    assert advice_on(trained().model_copy(update={"training": None})) == ""
