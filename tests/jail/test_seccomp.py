@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import platform
+import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -151,3 +153,12 @@ def test_calls_of_the_32_bit_abi_kill(jail: Jail) -> None:
         with pytest.raises(JailKilled) as fault:
             jail.call({"code": f"native_int80({number}, 0)"})
         assert fault.value.signal in (signal.SIGSYS, signal.SIGSEGV)  # the latter where the kernel lacks that ABI
+
+
+def test_every_call_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    table = text.split("### System calls")[1].split("\n\n")[1]
+    assert set(re.findall(r"`(\w+)`", "".join(row.split("|")[1] for row in table.splitlines()))) == {
+        *seccomp.ALLOWED,
+        *seccomp.ANSWERED,
+    }
