@@ -195,19 +195,35 @@ def successes_lose(evidence: Evidence) -> str | None:
     "duplicate.near",
     "refuse",
     title="The same as a reward already tried",
-    why="Up to a positive scale and potential shaping it pays the same for every transition, so the same policies are "
-    "best under it (STARC distance below 0.05 of at most 2), and training it again would teach little.",
+    why="Up to a positive scale and an offset that changes nothing it pays the same for every transition (distance below "
+    "0.05 of at most 2), and training it again would teach nothing new.",
     fix="Change what is asked for: another term, another way to combine them, another condition; new weights are not "
-    "enough when one term dominates, nor is shaping.",
+    "enough when one term dominates.",
 )
 def near(evidence: Evidence) -> str | None:
     if evidence.tried and evidence.nearest is None and evidence.program.uses_memory:
         raise Inconclusive("a reward with memory cannot be compared row by row")
     nearest = evidence.nearest
-    if nearest is None or nearest.distance >= NEAR:
+    if nearest is None or max(nearest.distance, nearest.paid) >= NEAR:
         return None
-    same = "is the same as" if nearest.distance < 1e-6 else f"differs by {nearest.distance:.2g} (of at most 2) from"
-    return f"after removing scale and shaping it {same} candidate {nearest.candidate[:80]!r}"
+    same = "is the same as" if nearest.paid < 1e-6 else f"differs by {nearest.paid:.2g} (of at most 2) from"
+    return f"after removing scale and offset it {same} candidate {nearest.candidate[:80]!r}"
+
+
+@check(
+    "duplicate.shaped",
+    "warn",
+    title="A reward already tried, with other shaping",
+    why="Up to a positive scale and potential shaping it pays the same (STARC distance below 0.05 of at most 2): the "
+    "same policies are best under it, and only how fast they are found can differ.",
+    fix="Right where the reward asks for the right thing but is learned too slowly. Where it asks for the wrong one, "
+    "change what is asked for.",
+)
+def shaped(evidence: Evidence) -> str | None:
+    nearest = evidence.nearest
+    if nearest is None or nearest.distance >= NEAR or nearest.paid < NEAR:
+        return None
+    return f"it asks for the same as candidate {nearest.candidate[:80]!r} and differs from it by shaping alone"
 
 
 @check(

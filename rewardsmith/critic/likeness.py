@@ -24,10 +24,15 @@ CONSTANT = 1e-6  # of the mean: spread below which values are one number
 
 
 class Nearest(NamedTuple):
-    """`distance` is in [0, 2]: 0 asks for the same best policies, sqrt(2) is unrelated, 2 opposite."""
+    """`distance` is in [0, 2]: 0 asks for the same best policies, sqrt(2) is unrelated, 2 opposite.
+
+    `paid` is the same of what is really paid, shaping included, up to scale and offset: where both are near 0 training
+    would go the same way, where only `distance` is, the way there differs.
+    """
 
     candidate: str
     distance: float
+    paid: float
 
 
 class Likeness:
@@ -71,7 +76,7 @@ class Likeness:
         others = [id for id in self._graphs if id != other_than]
         same = next((id for id in others if program.graph_id and self._graphs[id] == program.graph_id), None)
         if same is not None:
-            return Nearest(same, 0.0)
+            return Nearest(same, 0.0, 0.0)
         if program.uses_memory or not others:
             return None
         seen = [view.distances(program) for view in self._views]
@@ -79,8 +84,8 @@ class Likeness:
         for id in others:
             known = [distances[id] for distances in seen if id in distances]
             if len(known) == len(seen) and (answers := [d for d in known if d is not None]):
-                found.append(Nearest(id, max(answers)))
-        return min(found, key=lambda nearest: nearest.distance, default=None)
+                found.append(Nearest(id, max(answers), max(view.paid_apart(program, id) for view in self._views)))
+        return min(found, key=lambda nearest: (round(nearest.distance, 3), nearest.paid), default=None)
 
 
 class _View:
@@ -88,7 +93,8 @@ class _View:
 
     def __init__(self, sample: Sample, *, offsets: bool) -> None:
         self._sample, self._offsets = sample, offsets
-        self._values: dict[str, Tensor] = {}  # as paid, (M,)
+        self._values: dict[str, Tensor] = {}  # as paid without `potential()`, (M,)
+        self._effective: dict[str, Tensor] = {}  # as paid, (M,)
         self._rest: dict[str, Tensor] = {}  # without what the span holds, (M,)
 
     @cached_property
@@ -105,6 +111,7 @@ class _View:
         if self.span.basis.shape[1] <= MAX_SPAN * len(values):
             self.span = self.span.extended([self._own(program)])
         self._values[id] = values
+        self._effective[id] = self._with_potential(program)
         self._rest = {name: self.span.removed_from(paid) for name, paid in self._values.items()}
 
     def distances(self, program: RewardProgram) -> dict[str, float | None]:
@@ -129,15 +136,31 @@ class _View:
                 found[id] = None
         return found
 
+    def paid_apart(self, program: RewardProgram, id: str) -> float:
+        """Distance, in [0, 2], of what the two really pay here, up to scale and offset; 0 where both pay a constant."""
+        mine, theirs = self._with_potential(program), self._effective[id]
+        mine, theirs = mine - mine.mean(), theirs - theirs.mean()
+        if _constant(mine) or _constant(theirs):
+            return 0.0 if _constant(mine) and _constant(theirs) else 2.0
+        return float((mine / mine.norm() - theirs / theirs.norm()).norm())
+
     def _paid(self, program: RewardProgram) -> Tensor:
-        """(M,) without `potential()`; values that are not finite count as the mean."""
-        values = evaluate_rows(program, self._sample).total.double()
-        finite = torch.isfinite(values)
-        return torch.where(finite, values, values[finite].mean() if finite.any() else 0.0)
+        """(M,) without `potential()`."""
+        return _finite(evaluate_rows(program, self._sample).total)
+
+    def _with_potential(self, program: RewardProgram) -> Tensor:
+        return _finite(evaluate_rows(program, self._sample).effective)
 
     def _own(self, program: RewardProgram) -> Tensor:
         s = self._sample
         return own_shaping(program, s.obs, s.action, s.next_obs, SHAPING_GAMMA)
+
+
+def _finite(values: Tensor) -> Tensor:
+    """Values that are not finite count as the mean."""
+    values = values.double()
+    finite = torch.isfinite(values)
+    return torch.where(finite, values, values[finite].mean() if finite.any() else 0.0)
 
 
 def _constant(values: Tensor) -> bool:

@@ -45,6 +45,7 @@ CHECKS: tuple[Check, ...] = (
     exploits.idle_beats_random,
     words.needs_memory,
     episodes.near,
+    episodes.shaped,
     episodes.novelty,
 )
 

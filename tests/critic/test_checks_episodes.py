@@ -192,8 +192,6 @@ NEAR_CASES = [
     (x, True),
     (lambda o, a, n: 1000 * n["x"] + 7, True),
     (lambda o, a, n: n["x"] + 1e-3 * n["v"][:, 0], True),
-    (FakeProgram(x, potential=lambda obs: obs["v"][:, 0]), True),  # shaping by construction
-    (hand_shaped(x, quadratic), True),
     (hand_shaped(x, quadratic, gamma=0.5), False),  # of another discount
     (lambda o, a, n: n["x"] + 0.2 * n["v"][:, 0], False),
     (lambda o, a, n: -n["x"], False),
@@ -210,6 +208,18 @@ def test_near_duplicates(reward, same, bank):
     assert (found is not None) == same
     assert not same or "'first'" in found
     assert same or "at a distance of" in checks.novelty.run(seen)
+
+
+@pytest.mark.parametrize("bank", [None, False])
+@pytest.mark.parametrize("reward", [FakeProgram(x, potential=lambda obs: obs["v"][:, 0]), hand_shaped(x, quadratic)])
+def test_other_shaping_of_a_reward_tried_is_told_and_trained(reward, bank):
+    """It asks for the same policies, but it may find them where the other did not."""
+    seen = evidence(reward, bank, tried=tried(bank, first=x, other=forward))
+    assert checks.near.run(seen) is None
+    assert "'first'" in checks.shaped.run(seen)
+    again = evidence(reward, bank, tried=tried(bank, first=x, twin=reward))
+    assert "'twin'" in checks.near.run(again)
+    assert checks.shaped.run(again) is None
 
 
 def test_nothing_tried_yet():
