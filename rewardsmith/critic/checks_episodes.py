@@ -195,8 +195,8 @@ def successes_lose(evidence: Evidence) -> str | None:
     "duplicate.near",
     "refuse",
     title="The same as a reward already tried",
-    why="Up to a positive scale and an offset that changes nothing it pays the same for every transition (distance below "
-    "0.05 of at most 2), and training it again would teach nothing new.",
+    why="Up to a positive scale and an offset that changes nothing it pays the same for every transition (below "
+    "0.05 of at most 2 apart), and training it again would teach nothing new.",
     fix="Change what is asked for: another term, another way to combine them, another condition; new weights are not "
     "enough when one term dominates.",
 )
