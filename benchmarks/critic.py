@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
 from figures import Figures, median_ms, options
 
-from rewardsmith.bank import record_bank
+from rewardsmith.bank import record_bank, record_simple
 from rewardsmith.critic.critic import Critic
 from rewardsmith.envs import resolve_env
+from rewardsmith.loop.distances import measure_distances
 from rewardsmith.reward.compile import compile_reward, reward_jail
 from rewardsmith.reward.gate import check_source
 
@@ -31,6 +34,8 @@ def compute_reward(obs, action, next_obs, *, speed={a}, upright=0.5, width=0.1, 
 CANDIDATES = 8
 ROWS = 32_768
 BANK = 20_000
+SCORED = 100_000
+COMPARED = 10
 
 
 def main() -> None:
@@ -40,21 +45,26 @@ def main() -> None:
     figures = Figures()
     environment = resolve_env("hopper")
     bank = record_bank(environment, transitions=BANK, seed=0)
+    simple = record_simple(environment, seed=0)
     goals = environment.goal_states(256, np.random.default_rng(0))
     codes = [REWARD.format(a=1.0 + i / 10) for i in range(CANDIDATES)]
     gate_ms = median_ms(lambda: check_source(codes[0], environment.interface), repeats)
     figures.add("critic.gate_ms", gate_ms, "ms", "static gate, one candidate")
     with reward_jail() as jail:
         start = time.perf_counter()
-        critic = Critic(environment.interface, jail, bank=bank, goal_states=goals)
+        critic = Critic(environment.interface, jail, bank=bank, goal_states=goals, simple=simple, words="hop forward")
         critic.check(codes[0])
         cold_ms = 1e3 * (time.perf_counter() - start)
         figures.add("critic.cold_ms", cold_ms, "ms", "the first critique, the jail's start included")
         compile_ms = median_ms(lambda: compile_reward(codes[0], environment.interface, jail), repeats)
         figures.add("critic.compile_ms", compile_ms, "ms", "gate, jailed trace and graph check, warm")
-        warm_ms = median_ms(lambda: critic.check(codes[0]), repeats)
-        figures.add("critic.warm_ms", warm_ms, "ms", f"full critique on a bank of {BANK:,} transitions, warm")
         programs = [compile_reward(code, environment.interface, jail).program for code in codes]
+        for number, program in enumerate(programs[1:]):
+            assert program is not None
+            critic.remember(f"tried-{number}", program)
+        warm_ms = median_ms(lambda: critic.check(codes[0]), repeats)
+        about = f"full critique on a bank of {BANK:,} transitions and {CANDIDATES - 1} rewards tried, warm"
+        figures.add("critic.warm_ms", warm_ms, "ms", about)
     rows = torch.randint(len(bank), (ROWS,), generator=torch.Generator().manual_seed(0))
     obs = {name: value[rows] for name, value in bank.obs.items()}
     next_obs = {name: value[rows] for name, value in bank.next_obs.items()}
@@ -68,6 +78,26 @@ def main() -> None:
 
     cost_us = 1e3 * median_ms(all_candidates, repeats) / ROWS
     figures.add("reward_cost_us", cost_us, "us", f"{CANDIDATES} rewards of 6 components, per env step ({ROWS:,} rows)")
+    rows = torch.randint(len(bank), (SCORED,), generator=torch.Generator().manual_seed(1))
+    obs = {name: value[rows] for name, value in bank.obs.items()}
+    next_obs = {name: value[rows] for name, value in bank.next_obs.items()}
+    action = bank.action[rows]
+
+    def one() -> None:
+        with torch.inference_mode():
+            assert programs[0] is not None
+            programs[0](obs, action, next_obs)
+
+    figures.add("bank_score_ms", median_ms(one, repeats), "ms", f"one reward on {SCORED:,} transitions")
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, f"reward_{i}.py") for i in range(COMPARED)]
+        for i, file in enumerate(files):
+            file.write_text(REWARD.format(a=0.1 + i / 2))
+        start = time.perf_counter()
+        measure_distances("hopper", files)
+        figures.add(
+            "compare_s", time.perf_counter() - start, "s", f"STARC, EPIC and DARD of {COMPARED} rewards on hopper"
+        )
     figures.write(args.json)
 
 
