@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NoReturn, TypeGuard, TypeVar
 
 from pydantic import Field, ValidationError
@@ -27,6 +27,10 @@ MAX_NODES = 2000
 MAX_CONSTANT_ELEMENTS = 65_536
 MAX_LIST = 512
 MAX_MEMORY_FLOATS = 16
+MAX_OUTPUTS = 256
+MAX_DIMENSIONS = 8
+MAX_VALUES = 200_000  # of JSON, of all kinds together
+MAX_DEPTH = 16
 MAX_INT = 2**63 - 1
 MAX_BYTES = 4_000_000
 
@@ -145,8 +149,8 @@ def parse_graph(data: bytes | str | Mapping[str, Any], interface: RewardInterfac
         _refuse("graph.format", "parameters must be finite, and not too many")
     for name in (*graph.parameters, *(spec.name for spec in graph.memory)):
         _check_name(name)
-    if not set(graph.structural) <= set(graph.parameters):
-        _refuse("graph.format", "a structural parameter is not listed among the parameters")
+    if not set(graph.structural) <= set(graph.parameters) or len(set(graph.structural)) < len(graph.structural):
+        _refuse("graph.format", "a structural parameter is not listed among the parameters, or twice")
     _check_memory(graph.memory)
     memory = {spec.name: spec for spec in graph.memory}
     available = _available_inputs(interface, parameters=set(graph.parameters) - set(graph.structural)) | {
@@ -205,12 +209,27 @@ def _validated(kind: type[_Graph], data: bytes | str | Mapping[str, Any]) -> _Gr
             if len(data) > MAX_BYTES:
                 _refuse("graph.size", f"the graph has {len(data):,} bytes, {MAX_BYTES:,} are allowed")
             data = json.loads(data)
+        _check_extent(data)
         return kind.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         _refuse("graph.format", f"not a graph: {'.'.join(map(str, first['loc']))[:80]}: {first['msg'][:120]}")
     except (ValueError, RecursionError) as error:
         _refuse("graph.format", f"not a graph: {str(error)[:120]}")
+
+
+def _check_extent(data: object) -> None:
+    """Bound what the JSON holds before anything is made of it."""
+    level, count, depth = [data], 0, 0
+    while level:
+        count, depth = count + len(level), depth + 1
+        if count > MAX_VALUES or depth > MAX_DEPTH:
+            _refuse("graph.size", f"over {MAX_VALUES:,} values or {MAX_DEPTH} levels of nesting")
+        level = [item for value in level if isinstance(value, (dict, list, tuple)) for item in _items(value)]
+
+
+def _items(value: Mapping[Any, Any] | list[Any] | tuple[Any, ...]) -> Iterable[Any]:
+    return value.values() if isinstance(value, Mapping) else value
 
 
 def _available_inputs(interface: RewardInterface, *, parameters: set[str]) -> dict[tuple[str, str], Input]:
@@ -233,12 +252,15 @@ def _check_interface(graph: RewardGraph | GoalGraph, interface: RewardInterface)
 def _check_memory(memory: tuple[MemorySpec, ...]) -> None:
     if len({spec.name for spec in memory}) != len(memory):
         _refuse("graph.memory", "a memory entry appears twice")
-    if any(size < 1 for spec in memory for size in spec.shape):
+    if any(size < 1 for spec in memory for size in spec.shape) or any(
+        len(spec.shape) > MAX_DIMENSIONS for spec in memory
+    ):
         _refuse("graph.memory", "a memory entry has an impossible shape")
     if sum(math.prod(spec.shape) for spec in memory) > MAX_MEMORY_FLOATS:
         _refuse("graph.memory", f"memory has more than {MAX_MEMORY_FLOATS} numbers a row")
     for spec in memory:
-        if len(spec.initial) != math.prod(spec.shape) or not all(map(math.isfinite, spec.initial)):
+        fits = all(_fits_dtype(item, spec.dtype) and math.isfinite(item) for item in spec.initial)
+        if len(spec.initial) != math.prod(spec.shape) or not fits:
             _refuse("graph.memory", f"the initial value of memory {spec.name!r} does not fit or is not finite")
 
 
@@ -257,6 +279,8 @@ def _check_function(function: FunctionGraph, available: Mapping[tuple[str, str],
         seen.add(key)
     if len(function.nodes) > MAX_NODES:
         _refuse("graph.size", f"{len(function.nodes)} operations, {MAX_NODES} are allowed")
+    if len(function.outputs) > MAX_OUTPUTS:
+        _refuse("graph.size", f"{len(function.outputs)} outputs, {MAX_OUTPUTS} are allowed")
     _check_constants(function.constants)
     kinds = ["tensor"] * function.first_node
     for node in function.nodes:
@@ -272,13 +296,13 @@ def _check_constants(constants: tuple[Constant, ...]) -> None:
     if sum(len(constant.data) for constant in constants) > MAX_CONSTANT_ELEMENTS:
         _refuse("graph.size", f"constants of more than {MAX_CONSTANT_ELEMENTS:,} numbers")
     for constant in constants:
-        if constant.dtype not in ops.DTYPES or any(size < 0 for size in constant.shape) or len(constant.shape) > 8:
+        if constant.dtype not in ops.DTYPES or any(size < 0 for size in constant.shape):
             _refuse("graph.constant", "a constant has an impossible dtype or shape")
-        if math.prod(constant.shape) != len(constant.data):
+        if len(constant.shape) > MAX_DIMENSIONS or math.prod(constant.shape) != len(constant.data):
             _refuse("graph.constant", "a constant's numbers do not fill its shape")
         for item in constant.data:
-            if not _is_number(item):
-                _refuse("graph.constant", "a constant holds something that is not a number")
+            if not _fits_dtype(item, constant.dtype):
+                _refuse("graph.constant", f"a constant holds something that is not a {constant.dtype} number")
 
 
 # --- one node ------------------------------------------------------------------------------------------------------
@@ -369,6 +393,15 @@ def _is_number(value: object) -> bool:
     return isinstance(value, bool) or _is_int(value) or (type(value) is float and math.isfinite(value))
 
 
+def _fits_dtype(value: object, dtype: str) -> bool:
+    if dtype == "bool":
+        return isinstance(value, bool)
+    if dtype in _INTEGERS:
+        low, high = _INTEGERS[dtype]
+        return _is_int(value) and low <= value <= high
+    return _is_number(value)
+
+
 def _check_cost(function: FunctionGraph, outputs: Mapping[str, tuple[tuple[int, ...], str]]) -> None:
     from rewardsmith.reward.verify import check_shapes  # deferred: verify runs graphs, which needs this module
 
@@ -381,6 +414,7 @@ def _refuse(id: str, message: str) -> NoReturn:
 
 _FRAMES: tuple[Source, ...] = ("obs", "next_obs")
 _PLAIN_OUTPUTS = ("total", "potential", "success", "progress")
+_INTEGERS = {"int64": (-MAX_INT, MAX_INT), "int32": (-(2**31), 2**31 - 1), "uint8": (0, 255)}
 _STRINGS = ("floor", "trunc", "none", "tanh")  # rounding modes, and the approximations of gelu
 _TAGS: dict[str, frozenset[tuple[str, str]]] = {
     "ScalarType": frozenset(("dtype", name) for name in ops.DTYPES),

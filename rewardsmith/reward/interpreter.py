@@ -50,14 +50,11 @@ class Compiled:
                 self._still.append((bind(node, self._device_slot), slot))
         last_reader = {ref: slot for slot, node in steps for ref in node_references(node)}
         keep = set(self._wanted) | (set(range(self._device_slot + 1)) - moving)
-        self._steps = [
-            (
-                bind(node, self._device_slot),
-                slot,
-                tuple(r for r, s in last_reader.items() if s == slot and r not in keep),
-            )
-            for slot, node in steps
-        ]
+        dead: dict[int, list[int]] = {}
+        for ref, slot in last_reader.items():
+            if ref not in keep:
+                dead.setdefault(slot, []).append(ref)
+        self._steps = [(bind(node, self._device_slot), slot, tuple(dead.get(slot, ()))) for slot, node in steps]
 
     def __call__(self, values: Sequence[Tensor], device: torch.device) -> list[Tensor]:
         """Run on the given values, which must be on `device` (0-dim parameters may be on the CPU)."""
@@ -80,11 +77,16 @@ class Compiled:
                 found = self._templates[device] = self._template(device)
         return found.copy()
 
+    def constant(self, constant: Constant, device: torch.device) -> Tensor:
+        """The tensor of a constant."""
+        numbers = [_scalar(item) for item in constant.data]
+        return torch.tensor(numbers, dtype=ops.DTYPES[constant.dtype], device=device).reshape(constant.shape)
+
     def _template(self, device: torch.device) -> Slots:
         slots: Slots = [None] * (self._device_slot + 1)
         slots[self._device_slot] = device
         for slot, constant in self._constants.items():
-            slots[slot] = constant_tensor(constant, device)
+            slots[slot] = self.constant(constant, device)
         for step, slot in self._still:
             slots[slot] = step(slots)
         return slots
@@ -101,11 +103,6 @@ def needed_nodes(function: FunctionGraph, wanted: Sequence[int], given: Sequence
             needed.add(value)
             frontier += [ref for ref in node_references(function.nodes[value - first]) if ref not in stop]
     return sorted(needed)
-
-
-def constant_tensor(constant: Constant, device: torch.device) -> Tensor:
-    numbers = [_scalar(item) for item in constant.data]
-    return torch.tensor(numbers, dtype=ops.DTYPES[constant.dtype], device=device).reshape(constant.shape)
 
 
 # --- binding one node ----------------------------------------------------------------------------------------------
@@ -192,7 +189,16 @@ def _scalar(value: Any) -> Any:
 # choose indices, so they are clamped into range here, on every device alike; indices in range are not changed.
 
 
+def _last(x: Tensor, dim: int) -> int:
+    """The last index there is along a dimension."""
+    if x.dim() and not x.shape[dim]:
+        raise ValueError("a lookup in an empty tensor")
+    return x.shape[dim] - 1 if x.dim() else 0
+
+
 def _clamped(index: Tensor, size: int) -> Tensor:
+    if not size:
+        raise ValueError("a lookup in an empty tensor")
     return index.clamp(-size, size - 1) if index.dtype in (torch.int64, torch.int32) else index
 
 
@@ -202,23 +208,35 @@ def _index(x: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
 
 
 def _index_select(x: Tensor, dim: int, index: Tensor) -> Tensor:
-    return torch.ops.aten.index_select.default(x, dim, index.clamp(0, x.shape[dim] - 1))
+    return torch.ops.aten.index_select.default(x, dim, index.clamp(0, _last(x, dim)))
 
 
 def _gather(x: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
-    return torch.ops.aten.gather.default(x, dim, index.clamp(0, x.shape[dim] - 1), sparse_grad=sparse_grad)
+    return torch.ops.aten.gather.default(x, dim, index.clamp(0, _last(x, dim)), sparse_grad=sparse_grad)
 
 
 def _scatter_value(x: Tensor, dim: int, index: Tensor, value: float) -> Tensor:
-    return torch.ops.aten.scatter.value(x, dim, index.clamp(0, x.shape[dim] - 1), value)
+    return torch.ops.aten.scatter.value(x, dim, index.clamp(0, _last(x, dim)), value)
 
 
 def _scatter_src(x: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    return torch.ops.aten.scatter.src(x, dim, index.clamp(0, x.shape[dim] - 1), src)
+    return torch.ops.aten.scatter.src(x, dim, index.clamp(0, _last(x, dim)), src)
 
 
 def _embedding(weight: Tensor, indices: Tensor, *_: object, **__: object) -> Tensor:
-    return torch.ops.aten.embedding.default(weight, indices.clamp(0, weight.shape[0] - 1))
+    return torch.ops.aten.embedding.default(weight, indices.clamp(0, _last(weight, 0)))
+
+
+# The smallest integer divided by -1 has no result: where the processor is asked for one, it ends the process.
+
+
+def _divide(x: Tensor | float, divisor: Tensor | float, *, rounding_mode: str | None) -> Tensor:
+    divide, kind = torch.ops.aten.div.Tensor_mode, torch.result_type(x, divisor)
+    if rounding_mode != "trunc" or kind not in (torch.int64, torch.int32):
+        return divide(x, divisor, rounding_mode=rounding_mode)
+    x, divisor = (v.to(kind) if isinstance(v, Tensor) else torch.full((), v, dtype=kind) for v in (x, divisor))
+    minus = divisor == -1
+    return torch.where(minus, -x, divide(x, torch.where(minus, 1, divisor), rounding_mode="trunc"))
 
 
 # An operation with very many outputs would take longer to look at than to refuse.
@@ -247,6 +265,8 @@ _SUBSTITUTES: dict[str, Callable[..., Any]] = {
     "aten.scatter.value": _scatter_value,
     "aten.scatter.src": _scatter_src,
     "aten.embedding.default": _embedding,
+    "aten.div.Tensor_mode": _divide,
+    "aten.div.Scalar_mode": _divide,
     "aten.unbind.int": _unbind,
     "aten.split.Tensor": _split,
     # The tracer saw contiguous inputs and chose `view`; a rollout buffer may hand in others.

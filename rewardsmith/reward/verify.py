@@ -17,7 +17,8 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from rewardsmith.errors import RewardRefused
-from rewardsmith.reward.graph import FunctionGraph
+from rewardsmith.reward import ops
+from rewardsmith.reward.graph import Constant, FunctionGraph, node_references
 from rewardsmith.reward.interpreter import Compiled
 from rewardsmith.reward.rows import PER_ROW, Extent, check_rows
 
@@ -25,7 +26,13 @@ BATCH_SIZES = (1, 2, 3, 2**20)
 _SMALL = 3  # how many of them are looked at first
 MAX_ROW_ELEMENTS = 4096  # of one value, per row
 MAX_FIXED_ELEMENTS = 65_536  # of one value that does not grow with the batch
-MAX_ROW_COST = 200_000  # elements per row, summed over all values
+MAX_ROW_COST = 200_000  # elements per row, summed over all values; a product counts its multiplications
+MAX_ROW_ALIVE = 16_384  # elements per row that are needed at the same time
+MAX_FIXED_COST = 2_000_000  # elements that do not grow with the batch, summed over all values
+_PRODUCTS = frozenset(
+    {"aten.mm.default", "aten.bmm.default", "aten.mv.default", "aten.dot.default"}
+    | {"aten.addmm.default", "aten.baddbmm.default"}
+)
 
 
 def check_shapes(function: FunctionGraph, outputs: Mapping[str, tuple[tuple[int, ...], str]]) -> list[Any]:
@@ -54,26 +61,74 @@ def _checked_extents(function: FunctionGraph, runs: list[list[Any]]) -> list[Any
     """Extents of all values as far as these runs show them, with every rule applied."""
     extents: list[Any] = [_extent([run[value] for run in runs]) for value in range(len(runs[0]))]
     check_rows(function.nodes, function.first_node, extents)
-    total = 0
-    for extent in (e for entry in extents for e in (entry if isinstance(entry, list) else [entry]) if e):
-        if extent.elements > (MAX_ROW_ELEMENTS if extent.rows else MAX_FIXED_ELEMENTS):
-            _refuse("graph.cost", f"a value has {extent.elements:,} elements{' per row' if extent.rows else ''}")
-        total += extent.elements if extent.rows else 0
-    if total > MAX_ROW_COST:
-        _refuse("graph.cost", f"all values together have {total:,} elements per row, {MAX_ROW_COST:,} are allowed")
+    _check_cost(function, extents)
     return extents
+
+
+def _check_cost(function: FunctionGraph, extents: list[Any]) -> None:
+    """Bound single values, the work of all together, and what has to be held at the same time."""
+    work, fixed = 0, 0
+    for number, entry in enumerate(extents):
+        for extent in _flat(entry):
+            if extent.elements > (MAX_ROW_ELEMENTS if extent.rows else MAX_FIXED_ELEMENTS):
+                _refuse("graph.cost", f"a value has {extent.elements:,} elements{' per row' if extent.rows else ''}")
+            cost = extent.elements * _terms(function, number, extents)
+            work, fixed = (work + cost, fixed) if extent.rows else (work, fixed + cost)
+    if work > MAX_ROW_COST:
+        _refuse("graph.cost", f"all values together cost {work:,} elements per row, {MAX_ROW_COST:,} are allowed")
+    if fixed > MAX_FIXED_COST:
+        _refuse("graph.cost", f"all fixed values together cost {fixed:,} elements, {MAX_FIXED_COST:,} are allowed")
+    if (alive := _most_alive(function, extents)) > MAX_ROW_ALIVE:
+        _refuse("graph.cost", f"{alive:,} elements per row are needed at once, {MAX_ROW_ALIVE:,} are allowed")
+
+
+def _terms(function: FunctionGraph, number: int, extents: list[Any]) -> int:
+    """How many multiplications one element of a value takes, at most."""
+    node = function.nodes[number - function.first_node] if number >= function.first_node else None
+    if node is None or node.op not in _PRODUCTS:
+        return 1
+    factors = [extent for ref in node_references(node) for extent in _flat(extents[ref])]
+    return max((size or 1 for factor in factors for size in factor.dims[-2:]), default=1)
+
+
+def _most_alive(function: FunctionGraph, extents: list[Any]) -> int:
+    """Elements per row of all values that wait for a reader, at the worst moment."""
+    first, kept = function.first_node, set(function.outputs.values())
+    sizes = [sum(extent.elements for extent in _flat(entry) if extent.rows) for entry in extents]
+    dead: dict[int, int] = {}  # after this node: so much less
+    last_reader = {ref: number for number, node in enumerate(function.nodes, first) for ref in node_references(node)}
+    for value in set(range(len(sizes))) - kept:
+        reader = last_reader.get(value, value)
+        dead[reader] = dead.get(reader, 0) + sizes[value]
+    alive = most = sum(sizes[:first])
+    for number in range(first, len(sizes)):
+        alive += sizes[number]
+        most = max(most, alive)
+        alive -= dead.get(number, 0)
+    return most
+
+
+def _flat(entry: Any) -> list[Extent]:
+    return [extent for extent in (entry if isinstance(entry, list) else [entry]) if isinstance(extent, Extent)]
+
+
+class _Shapes(Compiled):
+    """Runs on fake tensors. Constants lose their values: torch would really carry out operations on known ones."""
+
+    def constant(self, constant: Constant, device: torch.device) -> Tensor:
+        return torch.empty(constant.shape, dtype=ops.DTYPES[constant.dtype], device=device)
 
 
 def _run_fake(function: FunctionGraph, n: int) -> list[Any]:
     """All values of the graph at batch size n, without storage."""
     values = function.first_node + len(function.nodes)
-    with _quiet(), FakeTensorMode(), torch.no_grad():
+    with _quiet(), FakeTensorMode(allow_fallback_kernels=False), torch.no_grad():
         fakes = [
             torch.empty(() if entry.source == "parameter" else (n, *entry.shape), dtype=getattr(torch, entry.dtype))
             for entry in function.inputs
         ]
         try:
-            return Compiled(function, wanted=range(values))(fakes, torch.device("cpu"))
+            return _Shapes(function, wanted=range(values))(fakes, torch.device("cpu"))
         except Exception as error:  # whatever torch says about arguments that do not fit together
             raise RewardRefused(
                 f"the graph does not run with {n} rows: {str(error).splitlines()[0][:200] if str(error) else error!r}",

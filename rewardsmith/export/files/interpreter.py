@@ -279,7 +279,9 @@ def _initial(spec: Mapping[str, Any]) -> Tensor:
     return torch.tensor(list(spec["initial"]), dtype=DTYPES[spec["dtype"]]).reshape(spec["shape"])
 
 
-# --- operations that need care: indices are clamped into range, because on a GPU a wrong one ends the process -------
+# --- operations that need care -------------------------------------------------------------------------------------
+# Indices are clamped into range, because on a GPU a wrong one ends the process; so does, on a CPU, the smallest integer
+# divided by -1.
 
 
 def _index(x: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
@@ -311,6 +313,15 @@ def _embedding(weight: Tensor, indices: Tensor, *_: object, **__: object) -> Ten
     return torch.ops.aten.embedding.default(weight, indices.clamp(0, weight.shape[0] - 1))
 
 
+def _divide(x: Tensor | float, divisor: Tensor | float, *, rounding_mode: str | None) -> Tensor:
+    divide, kind = torch.ops.aten.div.Tensor_mode, torch.result_type(x, divisor)
+    if rounding_mode != "trunc" or kind not in (torch.int64, torch.int32):
+        return divide(x, divisor, rounding_mode=rounding_mode)
+    x, divisor = (v.to(kind) if isinstance(v, Tensor) else torch.full((), v, dtype=kind) for v in (x, divisor))
+    minus = divisor == -1
+    return torch.where(minus, -x, divide(x, torch.where(minus, 1, divisor), rounding_mode="trunc"))
+
+
 SUBSTITUTES: dict[str, Callable[..., Any]] = {
     "aten.index.Tensor": _index,
     "aten.index_select.default": _index_select,
@@ -318,6 +329,8 @@ SUBSTITUTES: dict[str, Callable[..., Any]] = {
     "aten.scatter.value": _scatter_value,
     "aten.scatter.src": _scatter_src,
     "aten.embedding.default": _embedding,
+    "aten.div.Tensor_mode": _divide,
+    "aten.div.Scalar_mode": _divide,
     "aten.view.default": torch.ops.aten.reshape.default,
     "aten._unsafe_view.default": torch.ops.aten.reshape.default,
 }
