@@ -14,7 +14,7 @@ from rewardsmith.bank import record_bank, record_simple
 from rewardsmith.critic.critic import Critic
 from rewardsmith.envs import resolve_env
 from rewardsmith.loop.distances import measure_distances
-from rewardsmith.reward.compile import compile_reward, reward_jail
+from rewardsmith.reward.compile import compile_reward, prepare, reward_jail
 from rewardsmith.reward.gate import check_source
 
 REWARD = '''
@@ -52,6 +52,7 @@ def main() -> None:
     figures.add("critic.gate_ms", gate_ms, "ms", "static gate, one candidate")
     with reward_jail() as jail:
         start = time.perf_counter()
+        prepare(jail)
         critic = Critic(environment.interface, jail, bank=bank, goal_states=goals, simple=simple, words="hop forward")
         critic.check(codes[0])
         cold_ms = 1e3 * (time.perf_counter() - start)

@@ -80,11 +80,12 @@ class Likeness:
         if program.uses_memory or not others:
             return None
         seen = [view.distances(program) for view in self._views]
+        paid = [view.paid_apart(program) for view in self._views]
         found = []
         for id in others:
             known = [distances[id] for distances in seen if id in distances]
             if len(known) == len(seen) and (answers := [d for d in known if d is not None]):
-                found.append(Nearest(id, max(answers), max(view.paid_apart(program, id) for view in self._views)))
+                found.append(Nearest(id, max(answers), max(view[id] for view in paid)))
         return min(found, key=lambda nearest: (round(nearest.distance, 3), nearest.paid), default=None)
 
 
@@ -94,7 +95,7 @@ class _View:
     def __init__(self, sample: Sample, *, offsets: bool) -> None:
         self._sample, self._offsets = sample, offsets
         self._values: dict[str, Tensor] = {}  # as paid without `potential()`, (M,)
-        self._effective: dict[str, Tensor] = {}  # as paid, (M,)
+        self._effective: dict[str, Tensor] = {}  # as paid, without scale and offset, (M,)
         self._rest: dict[str, Tensor] = {}  # without what the span holds, (M,)
 
     @cached_property
@@ -111,7 +112,7 @@ class _View:
         if self.span.basis.shape[1] <= MAX_SPAN * len(values):
             self.span = self.span.extended([self._own(program)])
         self._values[id] = values
-        self._effective[id] = self._with_potential(program)
+        self._effective[id] = _direction(self._with_potential(program))
         self._rest = {name: self.span.removed_from(paid) for name, paid in self._values.items()}
 
     def distances(self, program: RewardProgram) -> dict[str, float | None]:
@@ -136,13 +137,10 @@ class _View:
                 found[id] = None
         return found
 
-    def paid_apart(self, program: RewardProgram, id: str) -> float:
-        """Distance, in [0, 2], of what the two really pay here, up to scale and offset; 0 where both pay a constant."""
-        mine, theirs = self._with_potential(program), self._effective[id]
-        mine, theirs = mine - mine.mean(), theirs - theirs.mean()
-        if _constant(mine) or _constant(theirs):
-            return 0.0 if _constant(mine) and _constant(theirs) else 2.0
-        return float((mine / mine.norm() - theirs / theirs.norm()).norm())
+    def paid_apart(self, program: RewardProgram) -> dict[str, float]:
+        """Distance, in [0, 2], of what is really paid here to each reward tried, up to scale and offset."""
+        mine = _direction(self._with_potential(program))
+        return {id: float((mine - theirs).norm()) for id, theirs in self._effective.items()}
 
     def _paid(self, program: RewardProgram) -> Tensor:
         """(M,) without `potential()`."""
@@ -161,6 +159,12 @@ def _finite(values: Tensor) -> Tensor:
     values = values.double()
     finite = torch.isfinite(values)
     return torch.where(finite, values, values[finite].mean() if finite.any() else 0.0)
+
+
+def _direction(values: Tensor) -> Tensor:
+    """Values without scale and offset, (M,): mean removed and length one; zeros for a constant."""
+    centred = values - values.mean()
+    return torch.zeros_like(values) if _constant(values) else centred / centred.norm()
 
 
 def _constant(values: Tensor) -> bool:

@@ -39,6 +39,7 @@ def main(module: str, limits: JailLimits, *, filtered: bool) -> None:
     """Import and warm `module`, say so, then serve requests until the parent goes away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, replies, null = _take_over_stdio()
+    gc.disable()  # imports make millions of objects that stay: looking through them again and again takes a second
     jailed = importlib.import_module(module)
     jailed.warm()
     gc.collect()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rewardsmith.bank import Bank, record_bank, record_simple
+from rewardsmith.bank import record_bank, record_simple
 from rewardsmith.critic.checks_episodes import successes_lose
 from rewardsmith.critic.critic import Critic
 from rewardsmith.critic.files import check_files
@@ -16,7 +16,7 @@ from rewardsmith.critic.interface import interface_from_json
 from rewardsmith.critic.native import Terms, audit, native_evidence, record_native
 from rewardsmith.critic.table import NATIVE_CHECKS
 from rewardsmith.envs import Environment, resolve_env
-from rewardsmith.reward.compile import compile_reward, reward_jail
+from rewardsmith.reward.compile import compile_reward, prepare, reward_jail
 from rewardsmith.types import Finding, Record
 
 GOAL_STATES = 256
@@ -71,17 +71,17 @@ def critic_for(
 
     Raises: RewardsmithError: the environment or the interface file is at fault, or no jail can be built.
     """
-    bank: Bank | None = None
-    goal_states = None
-    simple: dict[str, Bank] = {}
-    if env is not None:
-        environment = resolve_env(env, kwargs=dict(env_kwargs or {}))
-        features = environment.interface
-        bank = record_bank(environment, transitions=TRANSITIONS, seed=0)
-        goal_states = environment.goal_states(GOAL_STATES, np.random.default_rng(0))
-        simple = record_simple(environment, seed=0)
-    else:
-        assert interface is not None
-        features = interface_from_json(interface)
+    environment = resolve_env(env, kwargs=dict(env_kwargs or {})) if env is not None else None
+    features = environment.interface if environment else interface_from_json(interface or Path())
     with reward_jail(allow_unsandboxed=allow_unsandboxed) as jail:
-        yield Critic(features, jail, bank=bank, goal_states=goal_states, simple=simple)
+        prepare(jail)
+        if environment is None:
+            yield Critic(features, jail)
+            return
+        yield Critic(
+            features,
+            jail,
+            bank=record_bank(environment, transitions=TRANSITIONS, seed=0),
+            goal_states=environment.goal_states(GOAL_STATES, np.random.default_rng(0)),
+            simple=record_simple(environment, seed=0),
+        )

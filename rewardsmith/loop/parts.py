@@ -28,7 +28,7 @@ from rewardsmith.loop.events import Observer, PointMeasured, Said
 from rewardsmith.loop.goal import settle_task
 from rewardsmith.loop.model import JournaledModel
 from rewardsmith.loop.summary import best_members, located_goal, spent
-from rewardsmith.reward.compile import reward_jail
+from rewardsmith.reward.compile import prepare, reward_jail
 from rewardsmith.reward.graph import parse_graph
 from rewardsmith.reward.program import RewardProgram
 from rewardsmith.store import Journal, RunFolder
@@ -154,7 +154,9 @@ class Parts:
 
     @cached_property
     def jail(self) -> Jail:
-        return reward_jail(allow_unsandboxed=self.config.allow_unsandboxed)
+        jail = reward_jail(allow_unsandboxed=self.config.allow_unsandboxed)
+        prepare(jail)
+        return jail
 
     @cached_property
     def critic(self) -> Critic:

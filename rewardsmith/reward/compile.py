@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from rewardsmith.errors import RewardRefused
+from rewardsmith.errors import JailError, RewardRefused
 from rewardsmith.jail import Jail, JailFault, JailTimeout
+from rewardsmith.reward.advice import hint_for, in_plain_words
 from rewardsmith.reward.findings import FINDINGS, finding
 from rewardsmith.reward.gate import GateResult, Kind, check_source
-from rewardsmith.reward.graph import parse_goal, parse_graph
+from rewardsmith.reward.graph import FunctionGraph, Input, Node, parse_goal, parse_graph
 from rewardsmith.reward.program import GoalProgram, RewardProgram
+from rewardsmith.reward.verify import check_shapes
 from rewardsmith.types import Finding, RewardInterface
 
 _MESSAGE_CHARS = 400
@@ -39,6 +43,23 @@ class GoalCompileResult:
 def reward_jail(**options: Any) -> Jail:
     """The jail in which rewards and goals are traced; `options` as for `Jail`."""
     return Jail("rewardsmith.reward.trace", **options)
+
+
+def prepare(jail: Jail) -> None:
+    """Start the jail in the background, and meanwhile check a graph here: torch imports much at the first one.
+
+    A jail that does not start says so at its first call.
+    """
+
+    def start() -> None:
+        with contextlib.suppress(JailError):
+            jail.warm()
+
+    threading.Thread(target=start, daemon=True, name="start-jail").start()
+    inputs = (Input(source="next_obs", name="x"), Input(source="parameter", name="w", dtype="float64"))
+    node = Node(op="aten.mul.Tensor", args=({"ref": 0}, {"ref": 1}))
+    cast = Node(op="aten._to_copy.default", args=({"ref": 2},), kwargs={"dtype": {"dtype": "float32"}})
+    check_shapes(FunctionGraph(inputs=inputs, nodes=(node, cast), outputs={"total": 3}), {"total": ((), "float32")})
 
 
 def compile_reward(code: str, interface: RewardInterface, jail: Jail) -> CompileResult:
@@ -80,6 +101,7 @@ def _compile(
         "parameters": gate.parameters,
         "interface": interface.model_dump(mode="json"),
     }
+    answer: dict[str, Any] = {}
     try:
         answer = _readable(jail.call(payload))
         if "graph" in answer:
@@ -90,7 +112,7 @@ def _compile(
     except JailFault as fault:
         return None, (finding("trace.forbidden", printable(str(fault))),)
     except RewardRefused as refusal:
-        return None, (finding(refusal.id, printable(refusal.message)),)
+        return None, (_explained(refusal.id, refusal.message, _line_of(refusal, answer), gate),)
 
 
 def _readable(data: bytes) -> dict[str, Any]:
@@ -109,9 +131,27 @@ def _from_tracer(found: dict[str, Any], gate: GateResult) -> Finding:
     id, line = found.get("id"), found.get("line")
     if not isinstance(id, str) or id not in FINDINGS or not id.startswith("trace."):
         id = "trace.result"
-    if id == "trace.output" and line is None and "compute_reward" in gate.functions:
+    if id in ("trace.output", "trace.memory") and line is None and "compute_reward" in gate.functions:
         line = _last_return(gate.source)
-    return finding(id, printable(str(found.get("message"))), line=gate.lines.get(line) if type(line) is int else None)
+    return _explained(id, str(found.get("message")), line, gate)
+
+
+def _line_of(refusal: RewardRefused, answer: dict[str, Any]) -> Any:
+    """What the jail says is the line of the operation that a refusal is about; any value whatever."""
+    lines = answer.get("lines")
+    if refusal.node is None or not isinstance(lines, dict):
+        return None
+    function, number = refusal.node
+    known = lines.get(function)
+    return known[number] if isinstance(known, list) and 0 <= number < len(known) else None
+
+
+def _explained(id: str, message: str, line: Any, gate: GateResult) -> Finding:
+    """A finding in the words of the contract; `line`, of the normalized source, is no more than a hint."""
+    if type(line) is not int or line not in gate.lines:
+        line = None
+    hint = printable(hint_for(id, message, gate.source, line))
+    return finding(id, printable(in_plain_words(message)), line=line and gate.lines[line], hint=hint)
 
 
 def _last_return(source: str) -> int | None:

@@ -26,15 +26,26 @@ pytestmark = pytest.mark.skipif(
 
 
 def locked_child(module: str) -> Path | None:
-    """/proc folder of a process under the filter that was forked from the zygote of `module`."""
+    """/proc folder of a process of ours under the filter that was forked from the zygote of `module`."""
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if (
                 module.encode() in (folder / "cmdline").read_bytes()
                 and "Seccomp:\t2" in (folder / "status").read_text()
+                and os.getpid() in ancestors(folder)
             ):
                 return folder
     return None
+
+
+def ancestors(folder: Path) -> list[int]:
+    """Process ids of the parent, its parent and so on (other tests run jails of their own at the same time)."""
+    found: list[int] = []
+    while folder.name != "0":
+        status = (folder / "status").read_text()
+        found.append(int(re.search(r"^PPid:\t(\d+)", status, re.MULTILINE)[1]))
+        folder = Path("/proc", str(found[-1]))
+    return found
 
 
 @contextlib.contextmanager
