@@ -74,13 +74,20 @@ class ModelServerError(RewardsmithError):
 
 
 class RewardRefused(RewardsmithError):
-    """A reward file was refused by the gate, the tracer or the graph loader. `line` is 1-based or None."""
+    """A reward file was refused by the gate, the tracer or the graph loader.
+
+    Attributes:
+        id: of the finding.
+        line: 1-based line of the source, or None.
+        node: (function, number) of the operation in the graph that it is about, or None.
+    """
 
     exit_code = EXIT_NOTHING_ACCEPTABLE
 
     def __init__(self, message: str, *, id: str, hint: str = "", line: int | None = None) -> None:
         super().__init__(message, hint=hint)
         self.id, self.line = id, line
+        self.node: tuple[str, int] | None = None
 
 
 class NothingAcceptable(RewardsmithError):

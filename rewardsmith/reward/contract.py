@@ -22,6 +22,7 @@ class Mistake(Exception):
     def __init__(self, id: str, message: str) -> None:
         super().__init__(message)
         self.id = id
+        self.line: int | None = None  # where the traceback does not show it
 
 
 class InputLeftOut(Exception):
@@ -152,11 +153,28 @@ def output_name(name: object, what: str) -> str:
 def per_row(value: Any, what: str, rows: Any) -> Tensor:
     """The value as float32 (N,), or a Mistake that says what it is instead."""
     if not isinstance(value, Tensor):
-        raise Mistake("trace.output", f"{what} is a {type(value).__name__}, not a tensor (N,)")
+        raise Mistake("trace.output", f"{what} is a {type(value).__name__}, not a tensor (N,){_cause(value, what)}")
     if value.dim() != 1 or value.shape[0] != rows:
         shape = ", ".join("N" if isinstance(size, torch.SymInt) else str(size) for size in value.shape)
-        raise Mistake("trace.output", f"{what} has shape ({shape}) instead of (N,)")
+        raise Mistake("trace.output", f"{what} has shape ({shape}) instead of (N,){_cause(value, what)}")
     return value.to(torch.float32)
+
+
+def _cause(value: Any, what: str) -> str:
+    """The likely reason of a wrong shape, and the way out."""
+    if not isinstance(value, Tensor):
+        number = isinstance(value, (bool, int, float))
+        return f": write torch.full_like(x, {value}) with a feature x of shape (N,)" if number else ""
+    if value.dim() == 0:
+        return (
+            ": it is one number for the whole batch. A reduction without dim (x.sum(), x.mean(), torch.norm(x)) makes "
+            "that: use dim=-1, or leave it away for a feature of shape (N,); a constant is torch.full_like(x, value)"
+        )
+    if value.dim() > 1 and value.shape[1:].numel() == 1:
+        return ": drop the last dimension with .squeeze(-1)"
+    if value.dim() == 1:
+        return ": it does not have one value for every row"
+    return ": reduce it with .sum(dim=-1) or .norm(dim=-1), or pick one entry with [:, 0]"
 
 
 def _memory_outputs(memory: Any, specs: tuple[MemorySpec, ...], rows: Any) -> dict[str, Tensor]:
@@ -167,7 +185,7 @@ def _memory_outputs(memory: Any, specs: tuple[MemorySpec, ...], rows: Any) -> di
         value = memory[spec.name]
         if not isinstance(value, Tensor) or tuple(value.shape[1:]) != spec.shape or value.dim() != len(spec.shape) + 1:
             raise Mistake(
-                "trace.memory", f"memory {spec.name!r} must keep the shape (N, {', '.join(map(str, spec.shape))})"
+                "trace.memory", f"memory {spec.name!r} must keep the shape ({', '.join(['N', *map(str, spec.shape)])})"
             )
         outputs[f"memory.{spec.name}"] = value.to(ops.DTYPES[spec.dtype])
     return outputs

@@ -14,6 +14,7 @@ from torch.fx.experimental import sym_node
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from rewardsmith.reward.contract import Mistake
+from rewardsmith.reward.lines import current_line
 
 _BETWEEN = frozenset({__file__, sym_node.__file__, torch.__file__})
 
@@ -29,6 +30,7 @@ class DecisionWatch(ShapeEnv):
     def __init__(self, *, asked_by: str, sizes: tuple[int, ...], **options: Any) -> None:
         super().__init__(**options)
         self._asked_by, self._tried = asked_by, sizes
+        self.guard_lines: list[int | None] = []  # line of the watched code behind each guard
 
     def evaluate_sym_node(self, sym_node: Any, *args: Any, **kwargs: Any) -> Any:
         """As in torch.
@@ -37,6 +39,7 @@ class DecisionWatch(ShapeEnv):
             Mistake: `trace.batch_size`, for the watched code.
         """
         value = super().evaluate_sym_node(sym_node, *args, **kwargs)
+        self.guard_lines += [current_line(self._asked_by)] * (len(self.guards) - len(self.guard_lines))
         symbols = sym_node.expr.free_symbols
         if symbols and self._asked_directly():
             others = (sym_node.expr.subs(dict.fromkeys(symbols, n)) for n in self._tried)

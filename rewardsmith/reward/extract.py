@@ -9,13 +9,14 @@ import json
 import math
 import operator
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx
 
 from rewardsmith.reward import ops
 from rewardsmith.reward.graph import Constant, FunctionGraph, Input, Node, references
+from rewardsmith.reward.lines import LINE
 
 aten = torch.ops.aten
 
@@ -26,11 +27,19 @@ _WHOLE = 2**63 - 1
 
 
 class Unsupported(Exception):
-    """A trace that cannot become a graph. `id` is a finding's."""
+    """A trace that cannot become a graph. `id` is a finding's; `line` of the source, where it is known."""
 
     def __init__(self, id: str, message: str) -> None:
         super().__init__(message)
         self.id = id
+        self.line: int | None = None
+
+
+class Extracted(NamedTuple):
+    """A graph, and for each of its nodes the line of the source that made it, where that is known."""
+
+    graph: FunctionGraph
+    lines: tuple[int | None, ...]
 
 
 class ParameterNeeded(Exception):
@@ -41,7 +50,7 @@ class ParameterNeeded(Exception):
         super().__init__(", ".join(sorted(self.names)))
 
 
-def extract(module: fx.GraphModule, inputs: Sequence[Input], output_names: Sequence[str]) -> FunctionGraph:
+def extract(module: fx.GraphModule, inputs: Sequence[Input], output_names: Sequence[str]) -> Extracted:
     """Convert a traced module whose placeholders are `inputs` and whose outputs are called `output_names`.
 
     Raises:
@@ -59,9 +68,10 @@ class _Extraction:
         self._inputs = inputs
         self._entries: list[Input | Constant | Node] = []
         self._number: dict[fx.Node, int] = {}
+        self._lines: dict[int, int | None] = {}
         self._known: dict[str, int] = {}
 
-    def run(self, output_names: Sequence[str]) -> FunctionGraph:
+    def run(self, output_names: Sequence[str]) -> Extracted:
         nodes = list(self._module.graph.nodes)
         _refuse_changed_inputs(nodes)
         outputs = _arguments(next(node for node in nodes if node.op == "output"))[0]
@@ -73,7 +83,11 @@ class _Extraction:
             elif node in needed and node.op == "get_attr":
                 self._add(node, _constant(getattr(self._module, node.target)))
             elif node in needed and node.op == "call_function":
-                self._convert(node)
+                try:
+                    self._convert(node)
+                except Unsupported as error:
+                    error.line = node.meta.get(LINE)
+                    raise
         return self._renumbered(dict(zip(output_names, (self._number[node] for node in outputs), strict=True)))
 
     def _add(self, node: fx.Node, entry: Input | Constant | Node) -> None:
@@ -82,6 +96,7 @@ class _Extraction:
         number = self._known.setdefault(key, len(self._entries))
         if number == len(self._entries):
             self._entries.append(entry)
+            self._lines[number] = node.meta.get(LINE)
         self._number[node] = number
 
     def _convert(self, node: fx.Node) -> None:
@@ -162,7 +177,7 @@ class _Extraction:
                 frontier += new
         return behind
 
-    def _renumbered(self, outputs: dict[str, int]) -> FunctionGraph:
+    def _renumbered(self, outputs: dict[str, int]) -> Extracted:
         """Drop what nothing needs; inputs first, then constants, then operations."""
         needed: set[int] = set()
         frontier = list(outputs.values())
@@ -180,12 +195,13 @@ class _Extraction:
         ]
         final = {number: place for place, number in enumerate(order)}
         kept = [self._entries[number] for number in order]
-        return FunctionGraph(
+        graph = FunctionGraph(
             inputs=tuple(entry for entry in kept if isinstance(entry, Input)),
             constants=tuple(entry for entry in kept if isinstance(entry, Constant)),
             nodes=tuple(_moved(entry, final) for entry in kept if isinstance(entry, Node)),
             outputs={name: final[number] for name, number in outputs.items()},
         )
+        return Extracted(graph, tuple(self._lines[number] for number in order[graph.first_node :]))
 
 
 def _arguments(node: fx.Node) -> tuple[Any, ...]:

@@ -10,28 +10,27 @@ There is no place for code, names of functions outside `ops.ALLOWED`, files or d
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, NoReturn, TypeGuard, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
 from rewardsmith.errors import RewardRefused
 from rewardsmith.reward import ops
+from rewardsmith.reward.arguments import MAX_CONSTANT_ELEMENTS, check_node, fits_dtype, refuse
 from rewardsmith.reward.vocabulary import MAX_PARAMETERS, NAME
 from rewardsmith.types import Dtype, Record, RewardInterface, content_id
 
 FORMAT_VERSION = 1
 MAX_NODES = 2000
-MAX_CONSTANT_ELEMENTS = 65_536
-MAX_LIST = 512
 MAX_MEMORY_FLOATS = 16
 MAX_OUTPUTS = 256
 MAX_DIMENSIONS = 8
 MAX_VALUES = 200_000  # of JSON, of all kinds together
 MAX_DEPTH = 16
-MAX_INT = 2**63 - 1
 MAX_BYTES = 4_000_000
 
 Source = Literal["obs", "action", "next_obs", "memory", "parameter", "total", "last", "low", "high", "length"]
@@ -137,6 +136,25 @@ def node_references(node: Node) -> Iterator[int]:
 # --- loading -------------------------------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def about_node(number: int) -> Iterator[None]:
+    """A refusal in here is about this operation; `_about_function` adds whose it is."""
+    try:
+        yield
+    except RewardRefused as refusal:
+        refusal.node = refusal.node or ("", number)
+        raise
+
+
+@contextlib.contextmanager
+def _about_function(name: str) -> Iterator[None]:
+    try:
+        yield
+    except RewardRefused as refusal:
+        refusal.node = refusal.node and (name, refusal.node[1])
+        raise
+
+
 def parse_graph(data: bytes | str | Mapping[str, Any], interface: RewardInterface) -> RewardGraph:
     """Check everything about a reward graph, including shapes and cost, against `interface`.
 
@@ -146,33 +164,37 @@ def parse_graph(data: bytes | str | Mapping[str, Any], interface: RewardInterfac
     graph = _validated(RewardGraph, data)
     _check_interface(graph, interface)
     if len(graph.parameters) > MAX_PARAMETERS or not all(map(math.isfinite, graph.parameters.values())):
-        _refuse("graph.format", "parameters must be finite, and not too many")
+        refuse("graph.format", "parameters must be finite, and not too many")
     for name in (*graph.parameters, *(spec.name for spec in graph.memory)):
         _check_name(name)
     if not set(graph.structural) <= set(graph.parameters) or len(set(graph.structural)) < len(graph.structural):
-        _refuse("graph.format", "a structural parameter is not listed among the parameters, or twice")
+        refuse("graph.format", "a structural parameter is not listed among the parameters, or twice")
     _check_memory(graph.memory)
     memory = {spec.name: spec for spec in graph.memory}
     available = _available_inputs(interface, parameters=set(graph.parameters) - set(graph.structural)) | {
         ("memory", spec.name): Input(source="memory", name=spec.name, shape=spec.shape, dtype=spec.dtype)
         for spec in graph.memory
     }
-    _check_function(graph.reward, available)
+    with _about_function("reward"):
+        _check_function(graph.reward, available)
     kept = {f"memory.{name}" for name in memory}
     components = set(graph.reward.outputs) - kept - {"total"}
     if "total" not in graph.reward.outputs or not kept <= set(graph.reward.outputs):
-        _refuse("graph.outputs", "the total or a memory entry is missing")
+        refuse("graph.outputs", "the total or a memory entry is missing")
     if not all(name.startswith("component.") for name in components):
-        _refuse("graph.outputs", "an output is neither the total, a component nor a memory entry")
+        refuse("graph.outputs", "an output is neither the total, a component nor a memory entry")
     rows: dict[str, tuple[tuple[int, ...], str]] = dict.fromkeys({"total", *components}, ((), "float32"))
     rows |= {f"memory.{spec.name}": (spec.shape, spec.dtype) for spec in graph.memory}
-    _check_cost(graph.reward, rows)
+    with _about_function("reward"):
+        _check_cost(graph.reward, rows)
     if graph.potential is not None:
         allowed = {key: value for key, value in available.items() if key[0] in ("obs", "parameter")}
-        _check_function(graph.potential, allowed)
+        with _about_function("potential"):
+            _check_function(graph.potential, allowed)
         if set(graph.potential.outputs) != {"potential"}:
-            _refuse("graph.outputs", "a potential has one output")
-        _check_cost(graph.potential, {"potential": ((), "float32")})
+            refuse("graph.outputs", "a potential has one output")
+        with _about_function("potential"):
+            _check_cost(graph.potential, {"potential": ((), "float32")})
     return graph
 
 
@@ -184,19 +206,23 @@ def parse_goal(data: bytes | str | Mapping[str, Any], interface: RewardInterface
     """
     graph = _validated(GoalGraph, data)
     _check_interface(graph, interface)
-    _check_function(graph.step, _available_inputs(interface, parameters=set()))
+    with _about_function("step"):
+        _check_function(graph.step, _available_inputs(interface, parameters=set()))
     names = list(graph.step.outputs)
     if not names:
-        _refuse("graph.outputs", "a goal needs at least one quantity per step")
+        refuse("graph.outputs", "a goal needs at least one quantity per step")
     for name in names:
         _check_name(name)
-    _check_cost(graph.step, dict.fromkeys(names, ((), "float32")))
+    with _about_function("step"):
+        _check_cost(graph.step, dict.fromkeys(names, ((), "float32")))
     episode = {(source, name): Input(source=source, name=name) for source in _EPISODE_SOURCES[:4] for name in names}
     episode["length", ""] = Input(source="length", name="")
-    _check_function(graph.episode, episode)
+    with _about_function("episode"):
+        _check_function(graph.episode, episode)
     if set(graph.episode.outputs) != {"success", "progress"}:
-        _refuse("graph.outputs", "an episode gives success and progress")
-    _check_cost(graph.episode, {"success": ((), "float32"), "progress": ((), "float32")})
+        refuse("graph.outputs", "an episode gives success and progress")
+    with _about_function("episode"):
+        _check_cost(graph.episode, {"success": ((), "float32"), "progress": ((), "float32")})
     return graph
 
 
@@ -207,15 +233,15 @@ def _validated(kind: type[_Graph], data: bytes | str | Mapping[str, Any]) -> _Gr
     try:
         if isinstance(data, (bytes, str)):
             if len(data) > MAX_BYTES:
-                _refuse("graph.size", f"the graph has {len(data):,} bytes, {MAX_BYTES:,} are allowed")
+                refuse("graph.size", f"the graph has {len(data):,} bytes, {MAX_BYTES:,} are allowed")
             data = json.loads(data)
         _check_extent(data)
         return kind.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        _refuse("graph.format", f"not a graph: {'.'.join(map(str, first['loc']))[:80]}: {first['msg'][:120]}")
+        refuse("graph.format", f"not a graph: {'.'.join(map(str, first['loc']))[:80]}: {first['msg'][:120]}")
     except (ValueError, RecursionError) as error:
-        _refuse("graph.format", f"not a graph: {str(error)[:120]}")
+        refuse("graph.format", f"not a graph: {str(error)[:120]}")
 
 
 def _check_extent(data: object) -> None:
@@ -224,7 +250,7 @@ def _check_extent(data: object) -> None:
     while level:
         count, depth = count + len(level), depth + 1
         if count > MAX_VALUES or depth > MAX_DEPTH:
-            _refuse("graph.size", f"over {MAX_VALUES:,} values or {MAX_DEPTH} levels of nesting")
+            refuse("graph.size", f"over {MAX_VALUES:,} values or {MAX_DEPTH} levels of nesting")
         level = [item for value in level if isinstance(value, (dict, list, tuple)) for item in _items(value)]
 
 
@@ -244,29 +270,29 @@ def _available_inputs(interface: RewardInterface, *, parameters: set[str]) -> di
 
 def _check_interface(graph: RewardGraph | GoalGraph, interface: RewardInterface) -> None:
     if graph.interface != interface.digest:
-        _refuse("graph.interface", "the graph was traced against another interface")
+        refuse("graph.interface", "the graph was traced against another interface")
     if graph.features != tuple(feature.name for feature in interface.features):
-        _refuse("graph.interface", "the graph lists other features than the interface")
+        refuse("graph.interface", "the graph lists other features than the interface")
 
 
 def _check_memory(memory: tuple[MemorySpec, ...]) -> None:
     if len({spec.name for spec in memory}) != len(memory):
-        _refuse("graph.memory", "a memory entry appears twice")
+        refuse("graph.memory", "a memory entry appears twice")
     if any(size < 1 for spec in memory for size in spec.shape) or any(
         len(spec.shape) > MAX_DIMENSIONS for spec in memory
     ):
-        _refuse("graph.memory", "a memory entry has an impossible shape")
+        refuse("graph.memory", "a memory entry has an impossible shape")
     if sum(math.prod(spec.shape) for spec in memory) > MAX_MEMORY_FLOATS:
-        _refuse("graph.memory", f"memory has more than {MAX_MEMORY_FLOATS} numbers a row")
+        refuse("graph.memory", f"memory has more than {MAX_MEMORY_FLOATS} numbers a row")
     for spec in memory:
-        fits = all(_fits_dtype(item, spec.dtype) and math.isfinite(item) for item in spec.initial)
+        fits = all(fits_dtype(item, spec.dtype) and math.isfinite(item) for item in spec.initial)
         if len(spec.initial) != math.prod(spec.shape) or not fits:
-            _refuse("graph.memory", f"the initial value of memory {spec.name!r} does not fit or is not finite")
+            refuse("graph.memory", f"the initial value of memory {spec.name!r} does not fit or is not finite")
 
 
 def _check_name(name: str) -> None:
     if not NAME.fullmatch(name):
-        _refuse("graph.format", f"{name[:60]!r} is not a name")
+        refuse("graph.format", f"{name[:60]!r} is not a name")
 
 
 def _check_function(function: FunctionGraph, available: Mapping[tuple[str, str], Input]) -> None:
@@ -275,131 +301,35 @@ def _check_function(function: FunctionGraph, available: Mapping[tuple[str, str],
     for entry in function.inputs:
         key = (entry.source, entry.name)
         if available.get(key) != entry or key in seen:
-            _refuse("graph.inputs", f"input {entry.source} {entry.name[:60]!r} is unknown, doubled or of another shape")
+            refuse("graph.inputs", f"input {entry.source} {entry.name[:60]!r} is unknown, doubled or of another shape")
         seen.add(key)
     if len(function.nodes) > MAX_NODES:
-        _refuse("graph.size", f"{len(function.nodes)} operations, {MAX_NODES} are allowed")
+        refuse("graph.size", f"{len(function.nodes)} operations, {MAX_NODES} are allowed")
     if len(function.outputs) > MAX_OUTPUTS:
-        _refuse("graph.size", f"{len(function.outputs)} outputs, {MAX_OUTPUTS} are allowed")
+        refuse("graph.size", f"{len(function.outputs)} outputs, {MAX_OUTPUTS} are allowed")
     _check_constants(function.constants)
     kinds = ["tensor"] * function.first_node
-    for node in function.nodes:
-        kinds.append(_check_node(node, kinds))
+    for number, node in enumerate(function.nodes):
+        with about_node(number):
+            kinds.append(check_node(node, kinds))
     for name, value in function.outputs.items():
         if not (name in _PLAIN_OUTPUTS or NAME.fullmatch(name.removeprefix("component.").removeprefix("memory."))):
-            _refuse("graph.outputs", f"{name[:60]!r} is not an output name")
+            refuse("graph.outputs", f"{name[:60]!r} is not an output name")
         if not 0 <= value < len(kinds) or kinds[value] != "tensor":
-            _refuse("graph.outputs", f"output {name!r} is not a tensor of this graph")
+            refuse("graph.outputs", f"output {name!r} is not a tensor of this graph")
 
 
 def _check_constants(constants: tuple[Constant, ...]) -> None:
     if sum(len(constant.data) for constant in constants) > MAX_CONSTANT_ELEMENTS:
-        _refuse("graph.size", f"constants of more than {MAX_CONSTANT_ELEMENTS:,} numbers")
+        refuse("graph.size", f"constants of more than {MAX_CONSTANT_ELEMENTS:,} numbers")
     for constant in constants:
         if constant.dtype not in ops.DTYPES or any(size < 0 for size in constant.shape):
-            _refuse("graph.constant", "a constant has an impossible dtype or shape")
+            refuse("graph.constant", "a constant has an impossible dtype or shape")
         if len(constant.shape) > MAX_DIMENSIONS or math.prod(constant.shape) != len(constant.data):
-            _refuse("graph.constant", "a constant's numbers do not fill its shape")
+            refuse("graph.constant", "a constant's numbers do not fill its shape")
         for item in constant.data:
-            if not _fits_dtype(item, constant.dtype):
-                _refuse("graph.constant", f"a constant holds something that is not a {constant.dtype} number")
-
-
-# --- one node ------------------------------------------------------------------------------------------------------
-
-
-def _check_node(node: Node, kinds: list[str]) -> str:
-    """Check one node; returns the kind of its value: tensor, tuple (several outputs) or size."""
-    if node.op == ops.SYM_SIZE:
-        _expect(node, kinds, "Tensor", "int")
-        return "size"
-    if node.op == ops.SYM_MUL:
-        _expect(node, kinds, "size", "int")
-        if not 1 <= node.args[1] <= MAX_CONSTANT_ELEMENTS:
-            _refuse("graph.arguments", "a batch size may be multiplied by a positive integer only")
-        return "size"
-    if node.op == ops.GETITEM:
-        _expect(node, kinds, "tuple", "int")
-        return "tensor"
-    try:
-        positional, keyword, required = ops.argument_types(node.op)
-    except KeyError:
-        _refuse("graph.op", f"operation {node.op[:60]!r} is not allowed")
-    if not required <= len(node.args) + len(set(node.kwargs) & {name for name, _ in positional}) <= len(positional):
-        _refuse("graph.arguments", f"{node.op} has the wrong number of arguments")
-    types = dict(positional[len(node.args) :]) | keyword
-    for value, (_, kind) in zip(node.args, positional, strict=False):
-        _check_argument(node.op, value, kind, kinds)
-    for name, value in node.kwargs.items():
-        if name not in types:
-            _refuse("graph.arguments", f"{node.op} has no argument {name[:40]!r}")
-        _check_argument(node.op, value, types[name], kinds)
-    return "tuple" if len(ops.overload(node.op)._schema.returns) > 1 or node.op in ops.LIST_RETURNING else "tensor"
-
-
-def _expect(node: Node, kinds: list[str], *types: str) -> None:
-    if len(node.args) != len(types) or node.kwargs:
-        _refuse("graph.arguments", f"{node.op} has the wrong number of arguments")
-    for value, kind in zip(node.args, types, strict=True):
-        _check_argument(node.op, value, kind, kinds)
-
-
-def _check_argument(op: str, value: object, kind: str, kinds: list[str]) -> None:
-    """One argument against the type its operator declares. References must point backwards, to the right kind."""
-    if not _fits(op, value, kind, kinds):
-        _refuse("graph.arguments", f"{op}: an argument is not a proper {kind} (or refers forwards)")
-
-
-def _fits(op: str, value: object, kind: str, kinds: list[str]) -> bool:
-    if kind.startswith("Optional["):
-        return value is None or _fits(op, value, kind[9:-1], kinds)
-    if kind.startswith("List["):
-        return (
-            isinstance(value, (list, tuple))
-            and len(value) <= MAX_LIST
-            and all(_fits(op, item, kind[5:-1], kinds) for item in value)
-        ) or (kind == "List[int]" and _is_int(value))
-    if kind == "Tensor":  # torch takes a number in place of a tensor and treats it as a 0-dim one
-        return _refers_to(value, "tensor", kinds) or _is_number(value)
-    if kind in ("tuple", "size"):
-        return _refers_to(value, kind, kinds)
-    if kind == "int":
-        return _is_int(value) or (op in ops.SIZE_TAKING and _refers_to(value, "size", kinds))
-    if kind == "number":
-        return _is_number(value) or (op.startswith("aten.arange.") and _refers_to(value, "size", kinds))
-    if kind == "float":
-        return _is_number(value)
-    if kind == "bool":
-        return isinstance(value, bool)
-    if kind == "str":
-        return value in _STRINGS
-    tagged = _TAGS.get(kind)
-    return tagged is not None and isinstance(value, dict) and len(value) == 1 and next(iter(value.items())) in tagged
-
-
-def _refers_to(value: object, kind: str, kinds: list[str]) -> bool:
-    if not isinstance(value, dict) or set(value) != {"ref"} or not _is_int(number := value["ref"]):
-        return False
-    return 0 <= number < len(kinds) and kinds[number] == kind
-
-
-def _is_int(value: object) -> TypeGuard[int]:
-    return type(value) is int and -MAX_INT <= value <= MAX_INT
-
-
-def _is_number(value: object) -> bool:
-    if isinstance(value, dict):
-        return len(value) == 1 and value.get("float") in ("inf", "-inf", "nan")
-    return isinstance(value, bool) or _is_int(value) or (type(value) is float and math.isfinite(value))
-
-
-def _fits_dtype(value: object, dtype: str) -> bool:
-    if dtype == "bool":
-        return isinstance(value, bool)
-    if dtype in _INTEGERS:
-        low, high = _INTEGERS[dtype]
-        return _is_int(value) and low <= value <= high
-    return _is_number(value)
+            if not fits_dtype(item, constant.dtype):
+                refuse("graph.constant", f"a constant holds something that is not a {constant.dtype} number")
 
 
 def _check_cost(function: FunctionGraph, outputs: Mapping[str, tuple[tuple[int, ...], str]]) -> None:
@@ -408,15 +338,5 @@ def _check_cost(function: FunctionGraph, outputs: Mapping[str, tuple[tuple[int, 
     check_shapes(function, outputs)
 
 
-def _refuse(id: str, message: str) -> NoReturn:
-    raise RewardRefused(message, id=id, hint="trace the reward again from its source")
-
-
 _FRAMES: tuple[Source, ...] = ("obs", "next_obs")
 _PLAIN_OUTPUTS = ("total", "potential", "success", "progress")
-_INTEGERS = {"int64": (-MAX_INT, MAX_INT), "int32": (-(2**31), 2**31 - 1), "uint8": (0, 255)}
-_STRINGS = ("floor", "trunc", "none", "tanh")  # rounding modes, and the approximations of gelu
-_TAGS: dict[str, frozenset[tuple[str, str]]] = {
-    "ScalarType": frozenset(("dtype", name) for name in ops.DTYPES),
-    "Device": frozenset({("device", "target")}),
-}

@@ -77,16 +77,11 @@ class Compiled:
                 found = self._templates[device] = self._template(device)
         return found.copy()
 
-    def constant(self, constant: Constant, device: torch.device) -> Tensor:
-        """The tensor of a constant."""
-        numbers = [_scalar(item) for item in constant.data]
-        return torch.tensor(numbers, dtype=ops.DTYPES[constant.dtype], device=device).reshape(constant.shape)
-
     def _template(self, device: torch.device) -> Slots:
         slots: Slots = [None] * (self._device_slot + 1)
         slots[self._device_slot] = device
         for slot, constant in self._constants.items():
-            slots[slot] = self.constant(constant, device)
+            slots[slot] = constant_tensor(constant, device)
         for step, slot in self._still:
             slots[slot] = step(slots)
         return slots
@@ -103,6 +98,11 @@ def needed_nodes(function: FunctionGraph, wanted: Sequence[int], given: Sequence
             needed.add(value)
             frontier += [ref for ref in node_references(function.nodes[value - first]) if ref not in stop]
     return sorted(needed)
+
+
+def constant_tensor(constant: Constant, device: torch.device) -> Tensor:
+    numbers = [_scalar(item) for item in constant.data]
+    return torch.tensor(numbers, dtype=ops.DTYPES[constant.dtype], device=device).reshape(constant.shape)
 
 
 # --- binding one node ----------------------------------------------------------------------------------------------

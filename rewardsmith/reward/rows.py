@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from rewardsmith.errors import RewardRefused
 from rewardsmith.reward import ops
-from rewardsmith.reward.graph import Node, node_references, references
+from rewardsmith.reward.graph import Node, about_node, node_references, references
 
 PER_ROW = "keep every value of shape (N,) or (N, k) with a small k; reduce over feature dimensions with dim=-1"
 
@@ -51,7 +51,8 @@ def check_rows(nodes: Sequence[Node], first: int, extents: Sequence[Any]) -> Non
     """
     counts: set[int] = set()  # values that number the rows: 0, 1, 2, ...
     for number, node in enumerate(nodes, start=first):
-        _Rules(node, extents[number], extents, counts).check()
+        with about_node(number - first):
+            _Rules(node, extents[number], extents, counts).check()
         if _is_count(node, extents[number], counts):
             counts.add(number)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import json
 import logging
 import re
@@ -25,7 +26,6 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import (
     DimDynamic,
     GuardOnDataDependentSymNode,
-    ShapeEnv,
     StatelessSymbolicContext,
 )
 from torch.overrides import TorchFunctionMode
@@ -45,14 +45,16 @@ from rewardsmith.reward.contract import (
     view_of,
 )
 from rewardsmith.reward.decisions import DecisionWatch
-from rewardsmith.reward.extract import ParameterNeeded, Unsupported, extract
+from rewardsmith.reward.extract import Extracted, ParameterNeeded, Unsupported, extract
 from rewardsmith.reward.graph import (
     FunctionGraph,
     GoalGraph,
     Input,
+    MemorySpec,
     RewardGraph,
     to_json,
 )
+from rewardsmith.reward.lines import note_lines
 from rewardsmith.reward.namespace import candidate_globals
 from rewardsmith.types import RewardInterface
 
@@ -81,7 +83,7 @@ def run(payload: dict[str, Any]) -> bytes:
             graph = _trace_reward(source, interface, payload["parameters"], tuple(payload["functions"]))
     except Exception as error:
         return json.dumps({"finding": _explained(error)}).encode()
-    return f'{{"graph":{to_json(graph)}}}'.encode()
+    return f'{{"graph":{to_json(graph)},"lines":{json.dumps(source.lines)}}}'.encode()
 
 
 def warm() -> None:
@@ -102,10 +104,11 @@ def warm() -> None:
 
 
 class _Source:
-    """Executed candidate source; functions by name."""
+    """Executed candidate source: functions by name, and for those that were traced the line of every node."""
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self.lines: dict[str, tuple[int | None, ...]] = {}
         self._scope = candidate_globals()
         exec(compile(text, SOURCE_NAME, "exec", dont_inherit=True), self._scope)
 
@@ -116,7 +119,7 @@ class _Source:
 def _trace_reward(
     source: _Source, interface: RewardInterface, parameters: Mapping[str, float], functions: tuple[str, ...]
 ) -> RewardGraph:
-    memory = memory_specs(source["initial_memory"]) if "initial_memory" in functions else ()
+    memory = _memory_of(source) if "initial_memory" in functions else ()
     frames = frame_inputs(interface)
     fixed: dict[str, float] = {}
 
@@ -139,12 +142,22 @@ def _trace_reward(
                 features=tuple(feature.name for feature in interface.features),
                 parameters=dict(parameters),
                 memory=memory,
-                reward=_traced(reward, source.text, [*frames, *remembered, *free]),
-                potential=_traced(potential, source.text, [*state, *free]) if "potential" in functions else None,
+                reward=_traced("reward", reward, source, [*frames, *remembered, *free]),
+                potential=_traced("potential", potential, source, [*state, *free])
+                if "potential" in functions
+                else None,
                 structural=tuple(sorted(fixed)),
             )
         except ParameterNeeded as needed:
             fixed |= {name: parameters[name] for name in needed.names}
+
+
+def _memory_of(source: _Source) -> tuple[MemorySpec, ...]:
+    try:
+        return memory_specs(source["initial_memory"])
+    except Mistake as mistake:
+        mistake.line = source["initial_memory"].__code__.co_firstlineno
+        raise
 
 
 def _trace_goal(source: _Source, interface: RewardInterface) -> GoalGraph:
@@ -165,31 +178,35 @@ def _trace_goal(source: _Source, interface: RewardInterface) -> GoalGraph:
             name: per_row(value, name, view.rows) for name, value in zip(("success", "progress"), result, strict=True)
         }
 
-    traced = _traced(step, source.text, frame_inputs(interface))
+    traced = _traced("step", step, source, frame_inputs(interface))
     sums = [Input(source=kind, name=name) for kind in EPISODE_FRAMES for name in traced.outputs]
     return GoalGraph(
         interface=interface.digest,
         features=tuple(feature.name for feature in interface.features),
         step=traced,
-        episode=_traced(episode, source.text, [*sums, Input(source="length", name="")]),
+        episode=_traced("episode", episode, source, [*sums, Input(source="length", name="")]),
     )
 
 
 # --- tracing -------------------------------------------------------------------------------------------------------
 
 
-def _traced(function: Callable[[View], dict[str, Tensor]], source: str, offered: list[Input]) -> FunctionGraph:
+def _traced(
+    name: str, function: Callable[[View], dict[str, Tensor]], source: _Source, offered: list[Input]
+) -> FunctionGraph:
     """Trace `function` on fake inputs: first only on those that the source names, then, if need be, on all."""
-    named = [e for e in offered if e.source not in ("obs", "next_obs", *EPISODE_FRAMES) or repr(e.name) in source]
+    frames = ("obs", "next_obs", *EPISODE_FRAMES)
+    named = [entry for entry in offered if entry.source not in frames or repr(entry.name) in source.text]
+    traced = None
     if any(entry.source != "parameter" for entry in named):  # something has to carry the rows
         with contextlib.suppress(InputLeftOut):
-            return _traced_on(named, function, offered)
-    return _traced_on(offered, function, offered)
+            traced = _traced_on(named, function, offered)
+    traced = traced or _traced_on(offered, function, offered)
+    source.lines[name] = traced.lines
+    return traced.graph
 
 
-def _traced_on(
-    inputs: list[Input], function: Callable[[View], dict[str, Tensor]], offered: list[Input]
-) -> FunctionGraph:
+def _traced_on(inputs: list[Input], function: Callable[[View], dict[str, Tensor]], offered: list[Input]) -> Extracted:
     shapes = DecisionWatch(
         asked_by=SOURCE_NAME, sizes=_GUARD_SIZES, allow_scalar_outputs=False, allow_dynamic_output_shape_ops=False
     )
@@ -202,7 +219,8 @@ def _traced_on(
 
     def flat(*tensors: Tensor) -> list[Tensor]:
         view = view_of(inputs, tensors, offered)
-        with ParameterWatch(view.parameters):
+        note_lines(SOURCE_NAME)
+        with ParameterWatch(view.parameters, dict(zip(map(id, tensors), inputs, strict=True))):
             outputs = function(view)
         names[:] = outputs
         return list(outputs.values())
@@ -226,14 +244,21 @@ def _fake(entry: Input, rows: int, mode: FakeTensorMode, place: int) -> Tensor:
     return mode.from_tensor(real, symbolic_context=context, source=ConstantSource(f"input_{place}"))
 
 
-def _check_guards(shapes: ShapeEnv) -> None:
+def _check_guards(shapes: DecisionWatch) -> None:
     """Refuse a trace that took a decision which other numbers of rows would not take."""
-    for guard in shapes.guards:
+    for guard, line in itertools.zip_longest(shapes.guards, shapes.guard_lines[: len(shapes.guards)]):
         for n in _GUARD_SIZES:
             if guard.expr.subs(dict.fromkeys(guard.expr.free_symbols, n)) == False:  # noqa: E712 (a sympy value)
-                raise Mistake(
-                    "trace.batch_size", f"it assumes something about the number of rows ({guard.expr})"[:_MESSAGE_CHARS]
-                )
+                mistake = Mistake("trace.batch_size", _assumption(str(guard.expr)))
+                mistake.line = line
+                raise mistake
+
+
+def _assumption(expression: str) -> str:
+    if expression.startswith("Eq("):
+        return "it works for one number of rows only: the number of rows becomes a plain number"
+    assumed = re.sub(r"\bs\d+\b", "N", expression)[:100]
+    return f"it assumes something about the number of rows N: {assumed}"
 
 
 def _copy(to: Tensor, source: Tensor, non_blocking: bool = False) -> Tensor:
@@ -252,13 +277,14 @@ _ARITHMETIC = {
 
 
 class ParameterWatch(TorchFunctionMode):
-    """Makes parameters behave like Python's floats, and notices when one is used as a plain number.
+    """Makes parameters behave like Python's floats; notices when one is used as a plain number, or an input is changed.
 
     Every 0-dim result of a torch function on parameters is remembered with the parameters behind it.
     """
 
-    def __init__(self, parameters: Mapping[str, Any]) -> None:
+    def __init__(self, parameters: Mapping[str, Any], inputs: Mapping[int, Input]) -> None:
         super().__init__()
+        self._inputs = inputs
         self._behind: dict[int, tuple[Tensor, frozenset[str]]] = {
             id(value): (value, frozenset({name})) for name, value in parameters.items() if isinstance(value, Tensor)
         }
@@ -266,6 +292,10 @@ class ParameterWatch(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         names = frozenset(name for value in _tensors((args, list(kwargs.values()))) for name in self._names(value))
+        changed = self._inputs.get(id(args[0])) if args else None
+        if changed is not None and _changes_first(getattr(func, "__name__", "")):
+            name = f"{changed.source}[{changed.name!r}]" if changed.name else changed.source
+            raise Mistake("trace.mutation", f"{name} is changed in place")
         if func is Tensor.__repr__:
             raise Mistake("trace.data_dependent", "a tensor is turned into text")
         if names and func in _AS_NUMBER:
@@ -274,7 +304,7 @@ class ParameterWatch(TorchFunctionMode):
             args = self._promoted(args)
         try:
             result = func(*args, **kwargs)
-        except (RuntimeError, TypeError) as error:
+        except (RuntimeError, TypeError, ValueError) as error:
             if func in _AS_NUMBER:
                 raise Mistake("trace.data_dependent", _DECIDES) from error
             if names and not isinstance(error, (Mistake, ParameterNeeded)):
@@ -302,6 +332,13 @@ class ParameterWatch(TorchFunctionMode):
         return entry[1] if entry else frozenset()
 
 
+def _changes_first(name: str) -> bool:
+    """Whether a torch function of this name writes to its first argument: add_, __iadd__, __setitem__."""
+    if name.startswith("__"):
+        return name == "__setitem__" or (name.strip("_")[1:] in _ARITHMETIC and name[2] == "i")
+    return name.endswith("_")
+
+
 def _tensors(value: Any) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
@@ -315,9 +352,9 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 def _explained(error: BaseException) -> dict[str, Any]:
     """What went wrong, as data: a finding id, a message, and a line of the normalized source."""
-    line = None
+    line = getattr(error, "line", None)
     for frame, number in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_filename == SOURCE_NAME:
+        if frame.f_code.co_filename == SOURCE_NAME and not isinstance(error, Unsupported):
             line = number
     text = _first_words(error)
     if isinstance(error, (Mistake, Unsupported)):
@@ -331,7 +368,10 @@ def _explained(error: BaseException) -> dict[str, Any]:
             "line": line,
         }
     if isinstance(error, (MemoryError, RecursionError)):
-        return {"id": "trace.limits", "message": type(error).__name__, "line": line}
+        said = (
+            "too much memory is needed" if isinstance(error, MemoryError) else "functions call each other without end"
+        )
+        return {"id": "trace.limits", "message": said, "line": line}
     return {"id": "trace.error", "message": f"{type(error).__name__}: {text}", "line": line}
 
 

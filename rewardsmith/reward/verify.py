@@ -18,8 +18,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from rewardsmith.errors import RewardRefused
 from rewardsmith.reward import ops
-from rewardsmith.reward.graph import Constant, FunctionGraph, node_references
-from rewardsmith.reward.interpreter import Compiled
+from rewardsmith.reward.graph import FunctionGraph, about_node, node_references
+from rewardsmith.reward.interpreter import bind
 from rewardsmith.reward.rows import PER_ROW, Extent, check_rows
 
 BATCH_SIZES = (1, 2, 3, 2**20)
@@ -59,7 +59,10 @@ def check_shapes(function: FunctionGraph, outputs: Mapping[str, tuple[tuple[int,
 
 def _checked_extents(function: FunctionGraph, runs: list[list[Any]]) -> list[Any]:
     """Extents of all values as far as these runs show them, with every rule applied."""
-    extents: list[Any] = [_extent([run[value] for run in runs]) for value in range(len(runs[0]))]
+    extents: list[Any] = []
+    for value in range(len(runs[0])):
+        with about_node(value - function.first_node):
+            extents.append(_extent([run[value] for run in runs]))
     check_rows(function.nodes, function.first_node, extents)
     _check_cost(function, extents)
     return extents
@@ -71,7 +74,10 @@ def _check_cost(function: FunctionGraph, extents: list[Any]) -> None:
     for number, entry in enumerate(extents):
         for extent in _flat(entry):
             if extent.elements > (MAX_ROW_ELEMENTS if extent.rows else MAX_FIXED_ELEMENTS):
-                _refuse("graph.cost", f"a value has {extent.elements:,} elements{' per row' if extent.rows else ''}")
+                with about_node(number - function.first_node):
+                    _refuse(
+                        "graph.cost", f"a value has {extent.elements:,} elements{' per row' if extent.rows else ''}"
+                    )
             cost = extent.elements * _terms(function, number, extents)
             work, fixed = (work + cost, fixed) if extent.rows else (work, fixed + cost)
     if work > MAX_ROW_COST:
@@ -112,29 +118,31 @@ def _flat(entry: Any) -> list[Extent]:
     return [extent for extent in (entry if isinstance(entry, list) else [entry]) if isinstance(extent, Extent)]
 
 
-class _Shapes(Compiled):
-    """Runs on fake tensors. Constants lose their values: torch would really carry out operations on known ones."""
-
-    def constant(self, constant: Constant, device: torch.device) -> Tensor:
-        return torch.empty(constant.shape, dtype=ops.DTYPES[constant.dtype], device=device)
-
-
 def _run_fake(function: FunctionGraph, n: int) -> list[Any]:
-    """All values of the graph at batch size n, without storage."""
-    values = function.first_node + len(function.nodes)
+    """All values of the graph at batch size n, without storage.
+
+    Constants lose their values, and operations without a fake form fail: torch would really carry those out.
+    """
+    device_slot = function.first_node + len(function.nodes)
     with _quiet(), FakeTensorMode(allow_fallback_kernels=False), torch.no_grad():
-        fakes = [
+        slots: list[Any] = [
             torch.empty(() if entry.source == "parameter" else (n, *entry.shape), dtype=getattr(torch, entry.dtype))
             for entry in function.inputs
         ]
-        try:
-            return _Shapes(function, wanted=range(values))(fakes, torch.device("cpu"))
-        except Exception as error:  # whatever torch says about arguments that do not fit together
-            raise RewardRefused(
-                f"the graph does not run with {n} rows: {str(error).splitlines()[0][:200] if str(error) else error!r}",
-                id="graph.arguments",
-                hint="make every operation work for any number of rows, one included",
-            ) from error
+        slots += [torch.empty(entry.shape, dtype=ops.DTYPES[entry.dtype]) for entry in function.constants]
+        slots += [None] * len(function.nodes) + [torch.device("cpu")]
+        for number, node in enumerate(function.nodes):
+            with about_node(number):
+                try:
+                    slots[function.first_node + number] = bind(node, device_slot)(slots)
+                except Exception as error:  # whatever torch says about arguments that do not fit together
+                    said = str(error).splitlines()[0][:200] if str(error) else repr(error)
+                    raise RewardRefused(
+                        f"the graph does not run with {n} rows: {said}",
+                        id="graph.arguments",
+                        hint="make every operation work for any number of rows, one included",
+                    ) from error
+    return slots[:device_slot]
 
 
 @contextlib.contextmanager
