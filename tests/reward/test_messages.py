@@ -68,7 +68,7 @@ def test_messages(name: str, jail: Jail) -> None:
     assert "aten" not in found.message and not re.search(r"\bs\d+\b", found.message)
 
 
-@pytest.mark.parametrize("name", [*(TRACE | GRAPH).keys() - NO_LINE])
+@pytest.mark.parametrize("name", sorted((TRACE | GRAPH).keys() - NO_LINE))
 def test_every_refusal_of_the_tracer_and_the_loader_has_a_line(name: str, jail: Jail) -> None:
     code, _ = (TRACE | GRAPH)[name]
     found = compile_reward(code, INTERFACE, jail).findings[0]
