@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import torch
+from sympy import Integer
 from torch.fx.experimental import sym_node
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
@@ -42,7 +43,9 @@ class DecisionWatch(ShapeEnv):
         self.guard_lines += [current_line(self._asked_by)] * (len(self.guards) - len(self.guard_lines))
         symbols = sym_node.expr.free_symbols
         if symbols and self._asked_directly():
-            others = (sym_node.expr.subs(dict.fromkeys(symbols, n)) for n in self._tried)
+            named = {int(number) + more for number in sym_node.expr.atoms(Integer) for more in (-1, 0, 1)}
+            tried = (*self._tried, *(n for n in named if n > 0))  # `n == 97` shows at 97 only
+            others = (sym_node.expr.subs(dict.fromkeys(symbols, n)) for n in tried)
             if any(bool(other) != bool(value) for other in others):
                 raise Mistake("trace.batch_size", "it decides by the number of rows")
         return value

@@ -76,7 +76,7 @@ CONTAINER_METHODS = _words(
 
 BUILTINS = _words("""
 abs all any bool dict divmod enumerate filter float int isinstance iter len list map max min next ord pow range reversed
-round set sorted str sum tuple zip True False None
+round sorted str sum tuple zip True False None
 """)
 
 TOOLKIT = _words("""
@@ -110,6 +110,7 @@ INSTEAD = {
     "getattr": 'use features by name: obs["name"]',
     "device": 'use the device of a feature, for example obs["name"].device, or none at all',
     "norm_": "use torch.linalg.norm(x, dim=-1)",
+    "set": "use a list or a dict: the order of a set is not defined",
     "format": "use an f-string",
     "new_tensor": "use torch.tensor([...]); values made without a device go where the features are",
     "Tensor": "use torch.tensor([...])",
