@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from rewardsmith.bank import Bank
-from rewardsmith.critic.evidence import Evidence, Inconclusive
+from rewardsmith.critic.checks_values import crash
+from rewardsmith.critic.evidence import EvaluationFailed, Evidence, Inconclusive
 from rewardsmith.critic.findings import NEEDS_RECORDED, STAGES
 from rewardsmith.critic.likeness import Likeness
 from rewardsmith.critic.sample import dtype_of, from_bank, synthetic
@@ -120,6 +121,9 @@ def examine(evidence: Evidence) -> list[Finding]:
                 continue
             try:
                 seen = check.run(evidence)
+            except EvaluationFailed as failure:  # a reward must not choose which checks it fails in
+                findings.append(crash.finding(f"evaluating the reward for {check.id} failed: {failure}"))
+                return findings
             except Inconclusive as reason:
                 reasons[str(reason)] = None
                 continue

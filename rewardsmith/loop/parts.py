@@ -50,6 +50,9 @@ class Parts:
         # only env steps are taken over here: model calls are counted again as their records are read
         self.budget.spend(env_steps=spent(self.journal, config).env_steps)
         self.task: Task
+        self._played: list[
+            Bank
+        ] = []  # by this run's policies; the critic's alone, so that designers depend on no session
 
     # --- the environment and what was recorded in it ---------------------------------------------------------------
 
@@ -82,7 +85,7 @@ class Parts:
         return banks
 
     def record_policies(self, key: str, results: Mapping[str, TrainingResult]) -> None:
-        """Add episodes of a training's best policies to the bank: what success looks like, and what comes near it."""
+        """Show the critic episodes of a training's best policies: what success looks like, and what comes near it."""
         path = self.folder.root / f"bank.{key}.npz"
         if self.journal.get(f"cost/bank.{key}") is None or not path.exists():
             policies = {m: load_policy(self.policy_path(m)) for m in best_members(results, POLICIES)}
@@ -106,7 +109,7 @@ class Parts:
             )
             bank.save(path)
             self.pay(f"bank.{key}", bank.env_steps)
-        self.bank = concatenate([self.bank, Bank.load(path, self.environment.interface)])
+        self._played.append(Bank.load(path, self.environment.interface))
         self.__dict__.pop("critic", None)  # the next one looks at these episodes too
 
     def policy_path(self, member: Member) -> Path:
@@ -166,7 +169,7 @@ class Parts:
         return Critic(
             self.environment.interface,
             self.jail,
-            bank=self.bank,
+            bank=concatenate([self.bank, *self._played]),
             goal_states=goal_states,
             simple=self.simple,
             words=self.task.words,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MAX_CONSTANT_ELEMENTS = 65_536
 MAX_LIST = 512
 MAX_INT = 2**63 - 1
+MAX_ARANGE = 2**31  # beyond 2**53 the size that torch computes differs between tensors with and without storage
 
 _INTEGERS = {"int64": (-MAX_INT, MAX_INT), "int32": (-(2**31), 2**31 - 1), "uint8": (0, 255)}
 _STRINGS = ("floor", "trunc", "none", "tanh")  # rounding modes, and the approximations of gelu
@@ -56,6 +57,8 @@ def check_node(node: Node, kinds: list[str]) -> str:
         if name not in types:
             refuse("graph.arguments", f"{node.op} has no argument {name[:40]!r}")
         _check_argument(node.op, value, types[name], kinds)
+    if node.op.startswith("aten.arange.") and any(_is_far(value) for value in (*node.args, *node.kwargs.values())):
+        refuse("graph.arguments", f"{node.op}: a bound or step beyond {MAX_ARANGE:,}")
     return "tuple" if len(ops.overload(node.op)._schema.returns) > 1 or node.op in ops.LIST_RETURNING else "tensor"
 
 
@@ -103,6 +106,10 @@ def _refers_to(value: object, kind: str, kinds: list[str]) -> bool:
     if not isinstance(value, dict) or set(value) != {"ref"} or not _is_int(number := value["ref"]):
         return False
     return 0 <= number < len(kinds) and kinds[number] == kind
+
+
+def _is_far(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) > MAX_ARANGE
 
 
 def _is_int(value: object) -> TypeGuard[int]:

@@ -246,3 +246,18 @@ def test_failures_on_synthetic_transitions_alone_do_not_refuse():
     found = examine(evidence(lambda o, a, n: n["x"] + torch.zeros(3)[n["room"]], bank))
     assert [f.id for f in found if f.severity == "refuse"] == []
     assert "values.edge" in [f.id for f in found]
+
+
+def test_a_reward_cannot_choose_which_checks_it_fails_in():
+    """One that raises on transitions that only a later check makes would otherwise pass that check as undecided."""
+    calls = []
+
+    def picky(obs, action, next_obs):
+        calls.append(len(calls))
+        if len(calls) > 1:
+            raise RuntimeError("ZeroDivisionError")
+        return next_obs["x"]
+
+    findings = examine(evidence(picky))
+    assert [(f.id, f.severity) for f in findings][-1] == ("values.crash", "refuse")
+    assert "failed: ZeroDivisionError" in findings[-1].message

@@ -93,7 +93,11 @@ ATTACKS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "shapes_do_not_fit": (lambda g: first(g, node("aten.mm.default", {"ref": 0}, {"ref": 1})), "graph.arguments"),
     "dimension_out_of_range": (lambda g: first(g, node("aten.sum.dim_IntList", {"ref": 0}, [7])), "graph.arguments"),
     "terabyte": (lambda g: g["reward"]["nodes"].append(node("aten.zeros.default", [10**12])), "graph.cost"),
-    "long_range": (lambda g: g["reward"]["nodes"].append(node("aten.arange.default", 10**15)), "graph.cost"),
+    "long_range": (lambda g: g["reward"]["nodes"].append(node("aten.arange.default", 10**9)), "graph.cost"),
+    "far_range": (  # one number by its shape, 1024 when it runs
+        lambda g: g["reward"]["nodes"].append(node("aten.arange.start_step", 2**62 + 512, 2**62 + 513, 1.0)),
+        "graph.arguments",
+    ),
     "wide_expand": (
         lambda g: g["reward"]["nodes"].append(node("aten.repeat.default", {"ref": 1}, [1, 10**6])),
         "graph.cost",

@@ -148,3 +148,14 @@ def test_every_finding_explains_itself() -> None:
 def test_bad_goals_are_refused(code: str, expected: str, jail: Jail) -> None:
     result = compile_goal(code, INTERFACE, jail)
     assert result.program is None and result.findings[0].id == expected, result.findings
+
+
+def test_row_numbers_cannot_come_from_a_range_too_long_to_count(jail: Jail) -> None:
+    """Beyond 2**53 the size that a range has without storage is not the one it has when it runs."""
+    code = body(
+        'h = next_obs["height"]',
+        "a = torch.arange(2**62 + 512, 2**62 + 513, 1.0) * 0.0",
+        "return (h[:, None] + a).reshape(-1)[: h.shape[0]], {'h': h}",
+    )
+    result = compile_reward(code, INTERFACE, jail)
+    assert result.program is None
