@@ -37,7 +37,8 @@ _LENGTH = struct.Struct(">I")
 class Jail:
     """Runs `module.run(payload) -> bytes` in locked, short-lived processes. A context manager.
 
-    `module` provides `warm() -> None`, called once in the zygote, and `run(payload) -> bytes`, called in a fork of it.
+    `module` provides `warm() -> None`, called once in the zygote, and `run(payload) -> bytes`, called in a fork of it;
+    it may provide `rehearse() -> None`, called in the fork while that waits for its payload.
     One call runs at a time (threads wait for each other). The zygote starts at the first call and is started again
     once if it is found dead.
 

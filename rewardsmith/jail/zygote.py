@@ -1,11 +1,15 @@
 """The zygote: a trusted process that imports a module once, then forks one locked child per request.
 
+The child is forked before its request comes: while one works, the next rehearses, which copies the memory pages that
+the work will write to. A child gets one payload, and locks itself before it looks at it.
+
 It talks to its parent over standard input and output (frames: 4 bytes of length, then bytes) and ends when the pipe
 does. It never looks into a payload or a result. `parent.py` starts it: `python -c BOOTSTRAP PATH MODULE LIMITS MODE`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -19,7 +23,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from rewardsmith.jail.lock import ALIVE_FD, OUTPUT_FD, lock
 from rewardsmith.jail.records import JailLimits
@@ -29,6 +33,7 @@ MAGIC = b"rwsj"
 FRAME = struct.Struct(">4scQ")  # magic, kind, length of the body
 _LENGTH = struct.Struct(">I")
 _ERROR_CHARS = 4000
+Run = Callable[[object], bytes]
 
 
 class ParentGone(Exception):
@@ -44,12 +49,19 @@ def main(module: str, limits: JailLimits, *, filtered: bool) -> None:
     jailed.warm()
     gc.collect()
     gc.freeze()  # children then share these pages instead of copying them at their first collection
-    flaw = _flaw_of_the_lock(limits, null=null, requests=requests) if filtered else ""
+    nursery = _Nursery(limits, filtered=filtered, null=null, requests=requests)
+    flaw = _flaw_of_the_lock(nursery) if filtered else ""
     _send(replies, json.dumps({"flaw": flaw}).encode())
+    rehearse = getattr(jailed, "rehearse", None)
+    spare = nursery.fork(jailed.run, rehearse)
     while True:
         try:
             payload = _receive(requests)
-            header, output = _call(jailed.run, payload, limits, filtered=filtered, null=null, requests=requests)
+            nursery.hand_over(spare, payload)
+            child, spare = spare, nursery.fork(jailed.run, rehearse)
+            header, output = nursery.watch(child)
+            if header["signal"] and not header["locked"]:  # it died while it waited, and has run nothing
+                header, output = nursery.call(jailed.run, payload)
             _send(replies, json.dumps(header).encode())
             _send(replies, output)
         except (ParentGone, BrokenPipeError):
@@ -65,49 +77,106 @@ def _take_over_stdio() -> tuple[int, int, int]:
     return requests, replies, null
 
 
-def _flaw_of_the_lock(limits: JailLimits, *, null: int, requests: int) -> str:
+def _flaw_of_the_lock(nursery: _Nursery) -> str:
     """Prove the lock before anything depends on it: opening a file must kill, honest work must not. "" if it holds."""
-    proof, _ = _call(_touch_a_file, b"null", limits, filtered=True, null=null, requests=requests)
+    proof, _ = nursery.call(_touch_a_file, b"null")
     if proof["signal"] != signal.SIGSYS:
         return f"the lock did not hold or could not be applied: {proof['lock_error'] or proof}"
-    proof, _ = _call(_work_honestly, b"null", limits, filtered=True, null=null, requests=requests)
+    proof, _ = nursery.call(_work_honestly, b"null")
     if proof["exit"] != 0:  # a C library with other habits than those the list was made for
         return f"honest work does not survive the lock: {proof['lock_error'] or proof}"
     return ""
 
 
-# --- one call ------------------------------------------------------------------------------------------------------
+# --- children ------------------------------------------------------------------------------------------------------
 
 
-def _call(
-    run: Callable[[object], bytes], payload: bytes, limits: JailLimits, *, filtered: bool, null: int, requests: int
-) -> tuple[dict[str, object], bytes]:
-    """Fork, watch, reap; returns what happened and the raw bytes that the child left behind."""
-    alive, child_alive = os.pipe()
-    output = _anonymous_file()
-    zygote = os.getpid()
-    started = time.monotonic()
-    pid = os.fork()
-    if pid == 0:
-        _child(run, payload, limits, output=output, alive=child_alive, null=null, zygote=zygote, filtered=filtered)
-    os.close(child_alive)
-    try:
-        locked, timed_out = _watch(alive, requests, started + limits.wall_s)
-    finally:
-        _kill_group(pid)
-        _, status = os.waitpid(pid, 0)
-        os.close(alive)
-    size = os.fstat(output).st_size
-    body = os.pread(output, min(size, limits.output_bytes + FRAME.size), 0)
-    os.close(output)
-    return {
-        "locked": locked,
-        "timed_out": timed_out,
-        "exit": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
-        "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
-        "size": size,
-        "lock_error": body[:_ERROR_CHARS].decode(errors="replace") if not locked else "",
-    }, body if locked else b""
+class _Child(NamedTuple):
+    """A forked process that waits for its payload, and the zygote's ends of what connects them."""
+
+    pid: int
+    payload: int  # write end of the pipe that the payload comes through
+    alive: int  # read end: one byte when locked, end of file when dead
+    output: int  # an anonymous file
+
+
+class _Nursery:
+    """Forks children, hands each its payload, watches it and reaps it."""
+
+    def __init__(self, limits: JailLimits, *, filtered: bool, null: int, requests: int) -> None:
+        self._limits, self._filtered, self._null, self._requests = limits, filtered, null, requests
+        self._zygote = os.getpid()
+
+    def fork(self, run: Run, rehearse: Callable[[], None] | None = None) -> _Child:
+        """A child that will `run` its payload, after a rehearsal."""
+        alive, child_alive = os.pipe()
+        child_payload, payload = os.pipe()
+        output = _anonymous_file()
+        pid = os.fork()
+        if pid == 0:
+            os.close(payload)  # so that a dead zygote ends it
+            self._live(run, rehearse, payload=child_payload, alive=child_alive, output=output)
+        os.close(child_alive)
+        os.close(child_payload)
+        return _Child(pid, payload, alive, output)
+
+    def hand_over(self, child: _Child, payload: bytes) -> None:
+        """Give a child its payload. If it died while it waited, `watch` will tell."""
+        with contextlib.suppress(BrokenPipeError):
+            _send(child.payload, payload)
+        os.close(child.payload)
+
+    def watch(self, child: _Child) -> tuple[dict[str, object], bytes]:
+        """Wait for a child's end; returns what happened and the raw bytes that it left behind."""
+        try:
+            locked, timed_out = _watch(child.alive, self._requests, time.monotonic() + self._limits.wall_s)
+        finally:
+            status = self._reap(child)
+        size = os.fstat(child.output).st_size
+        body = os.pread(child.output, min(size, self._limits.output_bytes + FRAME.size), 0)
+        os.close(child.output)
+        return {
+            "locked": locked,
+            "timed_out": timed_out,
+            "exit": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+            "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
+            "size": size,
+            "lock_error": body[:_ERROR_CHARS].decode(errors="replace") if not locked else "",
+        }, body if locked else b""
+
+    def call(self, run: Run, payload: bytes) -> tuple[dict[str, object], bytes]:
+        """All of it at once, with a new child."""
+        child = self.fork(run)
+        self.hand_over(child, payload)
+        return self.watch(child)
+
+    def _reap(self, child: _Child) -> int:
+        _kill_group(child.pid)
+        _, status = os.waitpid(child.pid, 0)
+        os.close(child.alive)
+        return status
+
+    def _live(
+        self, run: Run, rehearse: Callable[[], None] | None, *, payload: int, alive: int, output: int
+    ) -> NoReturn:
+        """Rehearse, wait, lock, run, write, exit. Never returns: a child must not go on as a second zygote."""
+        code = 1
+        try:
+            if rehearse is not None:
+                rehearse()
+            data = _receive(payload)
+            lock(
+                self._limits, output=output, alive=alive, null=self._null, zygote=self._zygote, filtered=self._filtered
+            )
+            os.write(ALIVE_FD, b"\n")  # from here on whatever goes wrong is the payload's fault
+            _write_all(OUTPUT_FD, _framed_result(run, data))
+            code = 0
+        except ParentGone:  # no payload came
+            code = 0
+        except BaseException as error:  # a failed lock (then the message is read) or a result over the size limit
+            _complain(f"{type(error).__name__}: {error}", output)
+        finally:
+            os._exit(code)
 
 
 def _watch(alive: int, requests: int, deadline: float) -> tuple[bool, bool]:
@@ -143,32 +212,7 @@ def _anonymous_file() -> int:
         return os.dup(file.fileno())
 
 
-def _child(
-    run: Callable[[object], bytes],
-    payload: bytes,
-    limits: JailLimits,
-    *,
-    output: int,
-    alive: int,
-    null: int,
-    zygote: int,
-    filtered: bool,
-) -> NoReturn:
-    """Lock, run, write, exit. Never returns, whatever goes wrong: a child must not go on as a second zygote."""
-    code = 1
-    gc.disable()  # it will not live long enough to profit
-    try:
-        lock(limits, output=output, alive=alive, null=null, zygote=zygote, filtered=filtered)
-        os.write(ALIVE_FD, b"\n")  # from here on whatever goes wrong is the payload's fault
-        _write_all(OUTPUT_FD, _framed_result(run, payload))
-        code = 0
-    except BaseException as error:  # a failed lock (then the message is read) or a result over the size limit
-        _complain(f"{type(error).__name__}: {error}", output)
-    finally:
-        os._exit(code)
-
-
-def _framed_result(run: Callable[[object], bytes], payload: bytes) -> bytes:
+def _framed_result(run: Run, payload: bytes) -> bytes:
     try:
         body, kind = run(json.loads(payload)), RESULT
         if not isinstance(body, bytes):

@@ -100,6 +100,11 @@ def warm() -> None:
             raise RuntimeError("warming up accepted what it should not")
 
 
+def rehearse() -> None:
+    """Trace a reward once more, in the process that will trace the next candidate."""
+    run(warmup.REHEARSED)
+
+
 # --- the candidate -------------------------------------------------------------------------------------------------
 
 

@@ -42,6 +42,15 @@ def potential(obs, *, a=1.0):
     return -a * (obs["x"] - 1).pow(2).sum(-1).sqrt()
 """
 
+# A typical reward, short because it is traced again for every candidate, see `trace.rehearse`.
+_USUAL = """
+def compute_reward(obs, action, next_obs, *, a=1.0, b=0.5):
+    x, y = next_obs["x"], next_obs["y"]
+    near = a * __torch.exp(-((y / b) ** 2)) + __torch.tanh(x[:, 0])
+    cost = __torch.where(next_obs["terminated"], 0.0, -b * (action**2).sum(dim=-1))
+    return near + cost, {"near": near, "cost": cost}
+"""
+
 # Each is refused; explaining why is what needs warming.
 _BAD_BODIES = (
     "return next_obs['y'] * (2 if next_obs['y'][0] > 0 else 1), {}",
@@ -59,6 +68,12 @@ ACCEPTED: dict[str, Any] = {
     "functions": ["compute_reward", "initial_memory", "potential"],
     "parameters": {"a": 1.0, "b": 0.5, "c": 2.0},
     "interface": _INTERFACE,
+}
+REHEARSED: dict[str, Any] = {
+    **ACCEPTED,
+    "source": _USUAL,
+    "functions": ["compute_reward"],
+    "parameters": {"a": 1.0, "b": 0.5},
 }
 REFUSED: tuple[dict[str, Any], ...] = tuple(
     {

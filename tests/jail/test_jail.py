@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -282,6 +283,37 @@ def test_nothing_is_left_running() -> None:
             time.sleep(0.05)
     assert jail.call({"code": "result = b'again'"}) == b"again"
     jail.close()
+
+
+def waiting_child(jail: Jail) -> int:
+    """The process of the zygote's group that has no children there: the one that waits for the next payload."""
+    group = str(os.getpgid(zygote_pid(jail)))
+    for _ in range(100):
+        parents = {}
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                state, parent, its_group, *_ = stat.read_text().rpartition(") ")[2].split()
+                if its_group == group and state != "Z":
+                    parents[stat.parent.name] = parent
+        leaves = set(parents) - set(parents.values())
+        if len(leaves) == 1 and len(parents) > 1:
+            return int(leaves.pop())
+        time.sleep(0.05)
+    raise AssertionError("no child waits")
+
+
+def test_a_child_that_dies_while_it_waits_is_replaced() -> None:
+    with Jail(VICTIM, limits=LIMITS) as jail:
+        assert jail.call({"code": "result = 1"}) == b"1"
+        zygote = zygote_pid(jail)
+        os.kill(waiting_child(jail), signal.SIGKILL)
+        assert jail.call({"code": "result = 2"}) == b"2"
+        assert zygote_pid(jail) == zygote
+
+
+def test_every_call_has_a_process_that_no_other_had(jail: Jail) -> None:
+    leave = "import builtins\nresult = getattr(builtins, 'left', 'nothing')\nbuiltins.left = 'something'"
+    assert [jail.call({"code": leave}) for _ in range(3)] == [b"nothing"] * 3
 
 
 def test_an_input_that_ends_the_zygote_twice_is_at_fault(monkeypatch: pytest.MonkeyPatch) -> None:
