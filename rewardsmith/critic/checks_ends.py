@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from rewardsmith.critic.sample import Sample
 
 FALL = 5.0  # a feature that drops to zero by this many times its usual change per step was not driven there
 FELT = 0.5  # what the end has to change in the reward, in standard deviations of the other steps
+SUMS = ("aten.add.Tensor", "aten.sub.Tensor")
+MAX_ADDENDS = 40  # of one sum
 GAMMAS = (0.8, 1.0)  # factors between which a difference of two like values is a discounted one
 
 # --- blank observations ----------------------------------------------------------------------------------------------
@@ -146,21 +149,37 @@ def _moving(forms: Forms, value: object) -> int | None:
 
 def forgetful_potentials(forms: Forms, parameters: dict[str, float]) -> Iterator[int]:
     """In all `gamma * phi(next_obs) - phi(obs)` that forget the end, the number of `gamma * phi(next_obs)`."""
-    for slot, node in forms.nodes():
-        if node.op not in ("aten.sub.Tensor", "aten.add.Tensor") or len(node.args) != 2 or node.kwargs:
+    inner = {ref for slot, _ in forms.nodes() for _, ref in _addends(forms, slot)}
+    for slot, _ in forms.nodes():
+        if slot in inner:
             continue
-        refs = [reference(argument) for argument in node.args]
-        if refs[0] is None or refs[1] is None:
-            continue
-        sides = [(ref, strip(forms, ref, parameters)) for ref in refs if ref is not None]
-        sign = -1.0 if node.op == "aten.sub.Tensor" else 1.0
-        for (after, later), (_, sooner) in (sides, sides[::-1]):
+        sides = [(ref, strip(forms, ref, parameters), sign) for sign, ref in _all_addends(forms, slot)]
+        for (after, later, plus), (_, sooner, minus) in itertools.permutations(sides, 2):
             like = forms[later.slot].kind == forms[sooner.slot].kind
             frames = [forms[side.slot].reads & {"obs", "next_obs"} for side in (later, sooner)]
             if not like or frames != [{"next_obs"}, {"obs"}] or sooner.factor == 0 or later.masked:
                 continue
-            if GAMMAS[0] < -sign * later.factor / sooner.factor < GAMMAS[1] and _reaches_output(forms, slot):
+            ratio = -plus * later.factor / (minus * sooner.factor)
+            if GAMMAS[0] < ratio < GAMMAS[1] and _reaches_output(forms, slot):
                 yield after
+
+
+def _addends(forms: Forms, slot: int) -> list[tuple[float, int]]:
+    """Signs and numbers of the values that a sum or difference adds, numbers left out; none for anything else."""
+    node = forms.node(slot)
+    if node is None or node.op not in SUMS or len(node.args) != 2 or node.kwargs:
+        return []
+    signs = (1.0, -1.0 if node.op == "aten.sub.Tensor" else 1.0)
+    return [(sign, ref) for sign, a in zip(signs, node.args, strict=True) if (ref := reference(a)) is not None]
+
+
+def _all_addends(forms: Forms, slot: int) -> list[tuple[float, int]]:
+    """The same of a sum of sums: its addends, those of its addends, and so on; of a very long one not all."""
+    found = _addends(forms, slot)
+    for sign, value in found:  # grows on the way
+        if len(found) < MAX_ADDENDS:
+            found += [(sign * its_sign, part) for its_sign, part in _addends(forms, value)]
+    return found
 
 
 def _reaches_output(forms: Forms, start: int) -> bool:
@@ -189,8 +208,6 @@ def _reaches_output(forms: Forms, start: int) -> bool:
 )
 def potential_end(evidence: Evidence) -> str | None:
     program, sample = evidence.program, recorded(evidence)
-    if program.uses_memory:
-        return None
     forms = Forms(program.graph.reward, evidence.interface)
     found = list(forgetful_potentials(forms, program.parameters))
     if not found:
@@ -198,7 +215,8 @@ def potential_end(evidence: Evidence) -> str | None:
     if int(sample.terminated.sum()) < MIN_ENDS:
         raise Inconclusive("the reward shapes by hand, and too few episodes ended by themselves to see it at the end")
     ends = sample.rows(sample.terminated)
-    pay, right = evidence.values.total[sample.terminated], total_without(program, found, ends)
+    memory = {name: value[sample.terminated] for name, value in evidence.values.memory.items()}
+    pay, right = evidence.values.total[sample.terminated], total_without(program, found, ends, memory)
     spread = float(evidence.values.total[~sample.terminated].double().std(correction=0))
     if float((pay - right).abs().double().mean()) <= FELT * spread:
         return None

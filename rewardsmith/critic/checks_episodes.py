@@ -201,7 +201,7 @@ def successes_lose(evidence: Evidence) -> str | None:
     "enough when one term dominates.",
 )
 def near(evidence: Evidence) -> str | None:
-    if evidence.tried and evidence.nearest is None and evidence.program.uses_memory:
+    if evidence.tried and evidence.nearest is None and evidence.program.remembers:
         raise Inconclusive("a reward with memory cannot be compared row by row")
     nearest = evidence.nearest
     if nearest is None or max(nearest.distance, nearest.paid) >= NEAR:

@@ -337,3 +337,18 @@ def unused_parameter(evidence: Evidence) -> str | None:
     read = {entry.name for function in functions for entry in function.inputs if entry.source == "parameter"}
     unused = [name for name in program.parameters if name not in read and name not in program.structural]
     return f"not used: {quoted(unused)}" if unused else None
+
+
+@check(
+    "signal.unused_memory",
+    "warn",
+    title="Memory that the reward does not depend on",
+    why="Every policy sees the memory beside its observations, and every step updates it, but neither the total nor a "
+    "component reads it.",
+    fix="Let the reward depend on it, or remove initial_memory and the memory argument.",
+)
+def unused_memory(evidence: Evidence) -> str | None:
+    program = evidence.program
+    if program.remembers or not program.uses_memory:
+        return None
+    return f"neither the total nor a component reads {quoted(list(program.memory_spec))}"

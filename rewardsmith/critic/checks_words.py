@@ -44,9 +44,9 @@ def order_or_count(words: str) -> str:
 )
 def needs_memory(evidence: Evidence) -> str | None:
     phrase = order_or_count(evidence.words)
-    if not phrase or evidence.program.uses_memory:
+    if not phrase or evidence.program.remembers:
         return None
-    return f"the task says {phrase[:60]!r}, and the reward keeps no memory"
+    return f"the task says {phrase[:60]!r}, and what the reward pays depends on no memory"
 
 
 @check(

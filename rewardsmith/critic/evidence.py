@@ -37,6 +37,7 @@ class Values:
     total: Tensor  # (M,)
     components: dict[str, Tensor]  # each (M,)
     effective: Tensor  # (M,)
+    memory: dict[str, Tensor] = field(default_factory=dict)  # before each step, each (M, ...)
 
     @property
     def parts(self) -> dict[str, Tensor]:
@@ -53,8 +54,8 @@ def evaluate_rows(program: RewardProgram, sample: Sample) -> Values:
 
 
 def evaluate_episodes(program: RewardProgram, sample: Sample) -> Values:
-    """The reward with its memory carried through each episode; for a memoryless reward the same as row by row."""
-    if not program.uses_memory:
+    """The reward with its memory carried through each episode; the same as row by row where it does not remember."""
+    if not program.remembers:
         return evaluate_rows(program, sample)
     index = sample.time_major()  # (T, E)
     steps, count = index.shape
@@ -72,7 +73,8 @@ def evaluate_episodes(program: RewardProgram, sample: Sample) -> Values:
         step = torch.arange(len(sample)) - index[0][column]
         total = rolled.total[step, column]
         components = {name: value[step, column] for name, value in rolled.components.items()}
-        return Values(total, components, _with_shaping(program, sample, total))
+        memory = {name: value[step, column] for name, value in (rolled.memory_before or {}).items()}
+        return Values(total, components, _with_shaping(program, sample, total), memory)
 
 
 @contextmanager
@@ -116,7 +118,7 @@ class Evidence:
     def sample(self) -> Sample:
         """The transitions that count: recorded ones if there are any, else synthetic ones."""
         sample = self.invented if self.recorded is None else self.recorded
-        return sample.heads() if self.program.uses_memory else sample
+        return sample.heads() if self.program.remembers else sample
 
     @property
     def kind(self) -> str:
@@ -135,7 +137,7 @@ class Evidence:
     @cached_property
     def invented_values(self) -> Values:
         sample = self.invented
-        return evaluate_episodes(self.program, sample.heads() if self.program.uses_memory else sample)
+        return evaluate_episodes(self.program, sample.heads() if self.program.remembers else sample)
 
     @cached_property
     def edge_values(self) -> Values:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -132,10 +132,14 @@ def literal(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
-def total_without(program: RewardProgram, slots: Sequence[int], sample: Sample) -> Tensor:
-    """The total (M,) of a memoryless reward on a sample's rows if some values of its graph were zero there."""
+def total_without(program: RewardProgram, slots: Sequence[int], sample: Sample, memory: Mapping[str, Tensor]) -> Tensor:
+    """The total (M,) on a sample's rows if some values of the reward's graph were zero there.
+
+    `memory` {name: (M, ...)} is what the reward remembered before each row; without it, that of a first step.
+    """
     function = program.graph.reward
-    frames = {"obs": sample.obs, "next_obs": sample.next_obs}
+    memory = memory or program.initial_memory(len(sample), sample.action.device)
+    frames = {"obs": sample.obs, "next_obs": sample.next_obs, "memory": memory}
     values = []
     for entry in function.inputs:
         if entry.source == "action":

@@ -63,7 +63,7 @@ class Likeness:
 
     def remember(self, id: str, program: RewardProgram) -> None:
         """Count a reward as tried. Raises: EvaluationFailed: it fails on these transitions."""
-        if not program.uses_memory:
+        if not program.remembers:
             for view in self._views:
                 view.remember(id, program)
         self._graphs[id] = program.graph_id
@@ -77,7 +77,7 @@ class Likeness:
         same = next((id for id in others if program.graph_id and self._graphs[id] == program.graph_id), None)
         if same is not None:
             return Nearest(same, 0.0, 0.0)
-        if program.uses_memory or not others:
+        if program.remembers or not others:
             return None
         seen = [view.distances(program) for view in self._views]
         paid = [view.paid_apart(program) for view in self._views]

@@ -86,7 +86,7 @@ class _Listener:
 class RecordedReward:
     """Stands where a reward program stands, and reads off what was recorded with each row."""
 
-    uses_memory, has_potential, unused_features, graph_id = False, False, (), ""
+    uses_memory, remembers, has_potential, unused_features, graph_id = False, False, False, (), ""
 
     def __init__(self, terms: Iterable[str]) -> None:
         self._terms = tuple(terms)

@@ -14,8 +14,8 @@ from rewardsmith.types import ActionSpec, FeatureSpec, RewardInterface
 RECORDED_ROWS = 20_000
 SYNTHETIC_ROWS = 2048
 SYNTHETIC_EPISODE = 64
-MEMORY_EPISODES = 32  # a reward with memory is stepped through time, so it is looked at on fewer and shorter episodes
-MEMORY_STEPS = 128
+MEMORY_STEPS = 1024  # a reward with memory is stepped through time: longer episodes are cut, and fewer are looked at
+MEMORY_CELLS = 65_536  # episodes times steps of the longest
 HUGE = 1e6  # bounds beyond this are "unbounded" written as a number
 
 
@@ -73,10 +73,11 @@ class Sample:
         step = torch.arange(int(self.lengths.max()))[:, None]
         return first + torch.minimum(step, self.lengths - 1)
 
-    def heads(self, episodes: int = MEMORY_EPISODES, steps: int = MEMORY_STEPS) -> Sample:
-        """The first `steps` steps of `episodes` evenly spaced episodes."""
+    def heads(self, steps: int = MEMORY_STEPS, cells: int = MEMORY_CELLS) -> Sample:
+        """Evenly spaced episodes, cut after `steps` steps; as many as fit, side by side, into `cells`."""
         chosen = torch.unique_consecutive(self.episode)
-        chosen = chosen[torch.linspace(0, len(chosen) - 1, min(episodes, len(chosen))).long()]
+        fit = max(1, cells // min(steps, int(self.lengths.max())))
+        chosen = chosen[torch.linspace(0, len(chosen) - 1, min(fit, len(chosen))).long()]
         return self.rows(torch.isin(self.episode, chosen) & (self.t < steps))
 
 

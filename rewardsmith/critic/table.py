@@ -29,6 +29,7 @@ CHECKS: tuple[Check, ...] = (
     values.drowned,
     values.unused_feature,
     values.unused_parameter,
+    values.unused_memory,
     words.units,
     episodes.failure_pays,
     episodes.time_limit_jump,

@@ -45,7 +45,10 @@ class RolloutReward(NamedTuple):
 
 
 class RewardProgram:
-    """A reward that can be called. Build it from a graph that `parse_graph` or `compile_reward` has checked."""
+    """A reward that can be called. Build it from a graph that `parse_graph` or `compile_reward` has checked.
+
+    `uses_memory` says that it keeps memory, `remembers` that what it pays depends on it.
+    """
 
     def __init__(self, graph: RewardGraph) -> None:
         self.graph = graph
@@ -64,6 +67,7 @@ class RewardProgram:
         outputs = graph.reward.outputs
         self._rewards = ["total", *self._components]
         self._memory_keys = [f"memory.{spec.name}" for spec in graph.memory]
+        self.remembers = _reads_memory(graph.reward, [outputs[name] for name in self._rewards])
         self._whole = Compiled(graph.reward, [outputs[name] for name in (*self._rewards, *self._memory_keys)])
         self._reward_only = Compiled(graph.reward, [outputs[name] for name in self._rewards])
 
@@ -311,6 +315,13 @@ def _collect(
 def _flatten(features: Features) -> Memory:
     """(T, N, ...) to (T*N, ...)."""
     return {name: value.flatten(0, 1) for name, value in features.items()}
+
+
+def _reads_memory(function: FunctionGraph, wanted: Sequence[int]) -> bool:
+    """Whether any of the wanted values is computed from memory."""
+    needed = [*needed_nodes(function, wanted, range(len(function.inputs))), *wanted]
+    read = {ref for slot in needed if slot >= function.first_node for ref in _reads(function, slot)} | set(wanted)
+    return any(entry.source == "memory" and i in read for i, entry in enumerate(function.inputs))
 
 
 def _reset(value: Tensor, fresh: Tensor, start: Tensor) -> Tensor:

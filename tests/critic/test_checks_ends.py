@@ -74,11 +74,16 @@ def test_blank_ends_need_ends(bank, reason):
 def compiled():
     with reward_jail() as jail:
 
-        def run(body: str, arguments: str = "") -> Evidence:
+        def run(body: str, *, memory: bool = False) -> Evidence:
             lines = "\n    ".join(["later, sooner = next_obs['x'] + 3, obs['x'] + 3", *body.split("; ")])
+            start, argument, end = (
+                ("def initial_memory(n):\n    return {'far': torch.zeros(n)}\n", "memory, ", ", {'far': far}")
+                if memory
+                else ("", "", "")
+            )
             code = (
-                f"def compute_reward(obs, action, next_obs, *, gamma=0.99{arguments}):\n    {lines}\n"
-                "    return total, {'total': total}\n"
+                f"{start}def compute_reward(obs, action, next_obs, {argument}*, gamma=0.99):\n    {lines}\n"
+                f"    return total, {{'total': total}}{end}\n"
             )
             result = compile_reward(code, INTERFACE, jail)
             assert result.program, result.findings
@@ -100,11 +105,23 @@ ALIVE = "alive = (~next_obs['terminated']).float()"
         "total = gamma * -torch.exp(-later) * -30 - 30 * torch.exp(-sooner)",
         "shaping = gamma * later - sooner; total = 0.1 * action[:, 0] + shaping",
         "total = torch.where(next_obs['v'][:, 0] > 9, 1.0, gamma * later - sooner)",
+        "total = 0.1 * action[:, 0] + gamma * later - sooner",
+        "later, sooner = later + next_obs['v'][:, 0], sooner + obs['v'][:, 0]; total = 1.0 + gamma * later - sooner",
+        "total = 0.1 * action[:, 0] - (sooner - gamma * later)",
     ],
 )
 def test_a_hand_written_potential_that_forgets_the_end(compiled, body):
     seen = checks.potential_end.run(compiled(body))
     assert seen is not None and "the 12 steps that ended an episode are paid" in seen
+
+
+def test_a_hand_written_potential_beside_memory(compiled):
+    farthest = "far = torch.maximum(memory['far'], next_obs['x']); gain = far - memory['far']"
+    shaped = "total = gain + gamma * later - sooner"
+    assert checks.potential_end.run(compiled(f"{farthest}; {shaped}", memory=True))
+    assert checks.potential_end.run(compiled("far = memory['far']; total = gamma * later - sooner", memory=True))
+    ended = f"{ALIVE}; total = gain + gamma * later * alive - sooner"
+    assert checks.potential_end.run(compiled(f"{farthest}; {ended}", memory=True)) is None
 
 
 @pytest.mark.parametrize(

@@ -175,10 +175,22 @@ def test_memory_is_carried_through_episodes_of_any_length(lengths):
     assert seen.values.total.tolist() == [float(step) for n in lengths for step in range(n)]
 
 
-def test_memory_rewards_see_fewer_and_shorter_episodes():
+def test_memory_rewards_see_fewer_and_shorter_episodes(monkeypatch):
+    monkeypatch.setattr("rewardsmith.critic.sample.Sample.heads.__defaults__", (100, 1000))
     seen = evidence(CountingProgram(), make_bank([300] * 50))
-    assert len(seen.sample.lengths) == 32
-    assert seen.sample.lengths.tolist() == [128] * 32
+    assert seen.sample.lengths.tolist() == [100] * 10
+    assert float(seen.values.total.max()) == 99
+    unread = FakeProgram(x)
+    unread.uses_memory = True
+    assert len(evidence(unread, make_bank([300] * 50)).sample) == 300 * 50
+
+
+def test_unused_memory():
+    program = FakeProgram(x)
+    assert checks.unused_memory.run(evidence(program)) is None
+    assert checks.unused_memory.run(evidence(CountingProgram())) is None
+    program.uses_memory, program.memory_spec = True, {"best": ((), torch.float32)}
+    assert checks.unused_memory.run(evidence(program)).endswith("reads 'best'")
 
 
 def test_unused_parameter_and_feature():

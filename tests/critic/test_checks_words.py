@@ -48,7 +48,7 @@ UNORDERED = [
 def test_words_that_order_or_count(words, phrase):
     assert order_or_count(words).lower() == phrase.strip(",;. ").lower()
     seen = checks.needs_memory.run(evidence(lambda o, a, n: n["x"], words=words))
-    assert "keeps no memory" in seen
+    assert "depends on no memory" in seen
     assert checks.needs_memory.run(evidence(CountingProgram(), words=words)) is None
 
 

@@ -103,10 +103,11 @@ def test_time_major_pads_with_the_last_row():
     assert sample.time_major().tolist() == [[0, 3, 4], [1, 3, 5], [2, 3, 5]]
 
 
-@given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(1, 10), st.integers(1, 10))
-def test_heads(lengths, episodes, steps):
-    head = from_bank(make_bank(lengths)).heads(episodes, steps)
-    assert len(head.lengths) == min(episodes, len(lengths))
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(1, 10), st.integers(1, 100))
+def test_heads(lengths, steps, cells):
+    head = from_bank(make_bank(lengths)).heads(steps, cells)
+    longest = min(steps, max(lengths))
+    assert len(head.lengths) == min(max(1, cells // longest), len(lengths))
     assert int(head.t.max()) < steps
     assert all(
         n == min(steps, lengths[e]) for e, n in zip(head.episode.unique().tolist(), head.lengths.tolist(), strict=True)

@@ -28,6 +28,7 @@ class Output(NamedTuple):
     total: Tensor
     components: dict[str, Tensor]
     memory: dict[str, Tensor] | None = None
+    memory_before: dict[str, Tensor] | None = None
 
 
 class FakeProgram:
@@ -47,6 +48,7 @@ class FakeProgram:
         self._function, self._potential = function, potential
         self.parameters, self.structural, self.unused_features = parameters or {}, structural, unused_features
         self.uses_memory, self.has_potential, self.graph_id = False, potential is not None, graph_id
+        self.remembers, self.memory_spec = False, {}
         inputs = [SimpleNamespace(source="parameter", name=name) for name in read]
         function = SimpleNamespace(inputs=inputs, constants=(), nodes=(), outputs={}, first_node=len(inputs))
         self.graph = SimpleNamespace(reward=function, potential=None)
@@ -65,7 +67,7 @@ class CountingProgram(FakeProgram):
 
     def __init__(self) -> None:
         super().__init__(lambda obs, action, next_obs: torch.zeros_like(obs["x"]))
-        self.uses_memory = True
+        self.uses_memory = self.remembers = True
 
     def over_rollout(self, obs, action, next_obs, starts, *, memory=None, params=None) -> Output:
         count = torch.zeros(starts.shape[1])

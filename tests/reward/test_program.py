@@ -119,6 +119,29 @@ def test_a_rollout_is_its_steps(name: str, jail: Jail) -> None:
         assert all(torch.equal(result.components[c][t], row.components[c]) for c in row.components)
 
 
+@pytest.mark.parametrize(
+    ("best", "total", "component", "remembers"),
+    [
+        ("torch.maximum(memory['best'], height)", "height", "height", False),
+        ("torch.maximum(memory['best'], height)", "height - memory['best']", "height", True),
+        ("torch.maximum(memory['best'], height)", "height", "0.0 * memory['best']", True),
+        ("height", "best", "best", False),
+    ],
+)
+def test_keeping_memory_is_not_remembering(best: str, total: str, component: str, remembers: bool, jail: Jail) -> None:
+    code = f"""
+def initial_memory(n):
+    return {{"best": torch.zeros(n)}}
+
+def compute_reward(obs, action, next_obs, memory):
+    height = next_obs["height"]
+    best = {best}
+    return {total}, {{"part": {component}}}, {{"best": best}}
+"""
+    program = compiled(code, jail)
+    assert program.uses_memory and program.remembers == remembers
+
+
 @pytest.mark.parametrize("name", ["memory_sequence", "memory_once"])
 @pytest.mark.parametrize(("steps", "envs"), [(1, 1), (9, 1), (1, 4), (12, 5)])
 def test_memory_over_a_rollout_is_memory_step_by_step(name: str, steps: int, envs: int, jail: Jail) -> None:

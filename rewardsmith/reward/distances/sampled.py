@@ -234,7 +234,7 @@ def _correlations(
 
 def pay(program: RewardProgram, obs: Features, action: Tensor, next_obs: Features) -> Tensor:
     """The reward without its `potential()`, (M,) float64. Raises: NotComparable: memory, a failure, or not finite."""
-    if program.uses_memory:
+    if program.remembers:
         raise NotComparable(MEMORY)
     try:
         values = program(obs, action, next_obs).total.double()
