@@ -15,6 +15,7 @@ from rewardsmith.errors import StatisticsError
 
 MIN_SEEDS = 3
 RESAMPLES = 2000
+Answer = Literal["better", "worse", "cannot tell yet"]
 
 
 class Interval(NamedTuple):
@@ -66,7 +67,7 @@ def interval(
     return Interval(point, float(low), float(high), values.size, over)
 
 
-def compare(a: Interval, b: Interval) -> Literal["better", "worse", "cannot tell yet"]:
+def compare(a: Interval, b: Interval) -> Answer:
     """Whether `a` beats `b`: only disjoint intervals over seeds count."""
     if a.over != "seeds" or b.over != "seeds":
         return "cannot tell yet"
@@ -75,3 +76,20 @@ def compare(a: Interval, b: Interval) -> Literal["better", "worse", "cannot tell
     if a.high < b.low:
         return "worse"
     return "cannot tell yet"
+
+
+class Decision(NamedTuple):
+    """Which of two rewards is better, and the measure that says so ("" where none does)."""
+
+    answer: Answer
+    measure: str = ""
+
+
+def decide(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> Decision:
+    """Compare two rewards given as per-seed (success, fitness): by success where that decides, else by fitness."""
+    for measure, a, b in zip(("success", "fitness"), ours, theirs, strict=True):
+        if min(len(a), len(b)) < MIN_SEEDS:
+            continue
+        if (answer := compare(interval(a), interval(b))) != "cannot tell yet":
+            return Decision(answer, measure)
+    return Decision("cannot tell yet")

@@ -11,6 +11,7 @@ import typer
 
 from rewardsmith.cli.console import log_to_stderr, print_json
 from rewardsmith.errors import UsageError
+from rewardsmith.store import read_text_file
 
 
 class FeedbackDetail(StrEnum):
@@ -161,7 +162,7 @@ def design(
         feedback=feedback.value,
         racing=racing,
         seed=seed,
-        from_reward=read_source(from_reward) if from_reward else None,
+        from_reward=read_text_file(from_reward) if from_reward else None,
         training=parse_settings(settings or []),  # type: ignore[arg-type]
         budget=BudgetLimits(usd=max_usd, tokens=max_tokens, env_steps=max_env_steps, wall_s=max_wall_s),
         workers=workers,
@@ -182,14 +183,6 @@ def design(
         print_json(run.model_dump(mode="json"))
     else:
         show_run(run)
-
-
-def read_source(path: Path) -> str:
-    """A reward file's text. Raises: UsageError: it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}", hint="give the path of a UTF-8 text file") from None
 
 
 def register(app: typer.Typer) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast, get_args
 
 from rewardsmith.errors import UsageError, unknown
+from rewardsmith.store import read_text_file
 from rewardsmith.types import ActionSpec, Dtype, FeatureSpec, RewardInterface
 
 DTYPES = get_args(Dtype)
@@ -17,9 +18,11 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,79}")
 RESERVED = "terminated"
 MAX_BYTES = 1_000_000
 MAX_FEATURES = 1000
-MAX_ELEMENTS = 100_000  # of one feature, per row
+MAX_DIMENSIONS = 8  # of one feature, per row
+MAX_ELEMENTS = 100_000  # of all features, per row
 FEATURE_KEYS = {"shape", "dtype", "low", "high", "about", "unit"}
 ACTION_KEYS = {"shape", "low", "high", "n", "nvec", "about"}
+NOT_IMAGES = "rewards read features, not images"
 EXAMPLE = '{"obs": {"ee": {"shape": [3], "low": -1, "high": 1}}, "action": {"shape": [4], "low": -1, "high": 1}}'
 
 
@@ -28,16 +31,9 @@ def interface_from_json(path: Path) -> RewardInterface:
 
     Raises: UsageError: the file is missing, not JSON, or says something that cannot be; the key is named.
     """
+    text = read_text_file(path, max_bytes=MAX_BYTES, hint=f"give the path of an interface, such as {EXAMPLE}")
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"cannot read {path}: {error.strerror or error}", hint="give the path of an interface.json"
-        ) from None
-    if len(data) > MAX_BYTES:
-        raise UsageError(f"{path} is larger than {MAX_BYTES:,} bytes", hint=f"an interface looks like {EXAMPLE}")
-    try:
-        content = json.loads(data.decode("utf-8"))
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON: {error}", hint=f"an interface looks like {EXAMPLE}") from None
     try:
@@ -59,9 +55,10 @@ def parse_interface(content: object) -> RewardInterface:
         raise UsageError(
             f"obs: {len(features)} features, more than {MAX_FEATURES}", hint="group numbers into one feature"
         )
-    return RewardInterface(
-        features=tuple(_feature(name, spec) for name, spec in features.items()), action=_action(top["action"])
-    )
+    parsed = tuple(_feature(name, spec) for name, spec in features.items())
+    if sum(math.prod(feature.shape) for feature in parsed) > MAX_ELEMENTS:
+        raise UsageError(f"obs: more than {MAX_ELEMENTS:,} numbers a row", hint=NOT_IMAGES)
+    return RewardInterface(features=parsed, action=_action(top["action"]))
 
 
 def _feature(name: str, content: object) -> FeatureSpec:
@@ -139,15 +136,16 @@ def _mapping(content: object, where: str, known: set[str]) -> Mapping[str, objec
 def _shape(value: object, where: str) -> tuple[int, ...]:
     if not isinstance(value, list):
         raise UsageError(f"{where}: expected a list, got {_kind(value)}", hint="such as [3], or [] for a single number")
-    shape = tuple(_count(size, f"{where}[{i}]") for i, size in enumerate(value))
-    if math.prod(shape) > MAX_ELEMENTS:
-        raise UsageError(f"{where}: more than {MAX_ELEMENTS:,} numbers a row", hint="rewards read features, not images")
-    return shape
+    if len(value) > MAX_DIMENSIONS:
+        raise UsageError(f"{where}: more than {MAX_DIMENSIONS} dimensions", hint="such as [3], or [] for one number")
+    return tuple(_count(size, f"{where}[{i}]") for i, size in enumerate(value))
 
 
 def _count(value: object, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise UsageError(f"{where}: expected a whole number of at least 1, got {_kind(value)}", hint="such as 3")
+    if value > MAX_ELEMENTS:
+        raise UsageError(f"{where}: more than {MAX_ELEMENTS:,}", hint=NOT_IMAGES)
     return value
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from rewardsmith.config import DesignConfig
 from rewardsmith.envs import resolve_env
-from rewardsmith.errors import UsageError
 from rewardsmith.loop.driver import drive, preflight
 from rewardsmith.loop.events import Observer, silent
 from rewardsmith.loop.goal import ApproveGoal, accept_any_goal
-from rewardsmith.loop.summary import Answer, RunSummary, decide
-from rewardsmith.store import RunFolder
+from rewardsmith.loop.summary import RunSummary
+from rewardsmith.stats import Answer, decide
+from rewardsmith.store import RunFolder, read_text_file
 from rewardsmith.store.folder import slug
 from rewardsmith.types import EnvSpec, Record
 
@@ -115,10 +115,4 @@ def _source(reward: str | Path, references: Mapping[str, str]) -> str:
     """Raises: UsageError: a file that cannot be read."""
     if isinstance(reward, str):
         return references.get(reward, reward)
-    try:
-        return reward.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"cannot read the reward {reward}: {error}",
-            hint="give the path of a reward file, or `human` or `sparse` (the pack's)",
-        ) from None
+    return read_text_file(reward, hint="give the path of a reward file, or `human` or `sparse` (the pack's)")

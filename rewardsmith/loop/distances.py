@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rewardsmith.critic.coverage import make_coverage
-from rewardsmith.critic.files import UnreadableFile, read_code
 from rewardsmith.envs import resolve_env
 from rewardsmith.errors import UsageError
 from rewardsmith.reward.compile import compile_reward, reward_jail
 from rewardsmith.reward.distances import Coverage, Metric, reward_distances
+from rewardsmith.store import read_text_file
 from rewardsmith.types import Record
 
 
@@ -119,10 +119,10 @@ def read_rewards(rewards: Sequence[str | Path], references: Mapping[str, str]) -
         if code is None:
             name = Path(reward).stem
             try:
-                code = read_code(Path(reward))
-            except UnreadableFile as error:
+                code = read_text_file(Path(reward))
+            except UsageError as error:
                 known = f"; {' and '.join(references)} name the pack's own" if references else ""
-                raise UsageError(str(error), hint=f"give UTF-8 text files{known}") from None
+                raise UsageError(error.message, hint=f"give UTF-8 text files{known}") from None
         codes[str(reward) if name in codes else name] = code
     return codes
 

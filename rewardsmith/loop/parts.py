@@ -50,9 +50,8 @@ class Parts:
         # only env steps are taken over here: model calls are counted again as their records are read
         self.budget.spend(env_steps=spent(self.journal, config).env_steps)
         self.task: Task
-        self._played: list[
-            Bank
-        ] = []  # by this run's policies; the critic's alone, so that designers depend on no session
+        # by this run's policies; the critic's alone, so that designers depend on no session
+        self._played: list[Bank] = []
 
     # --- the environment and what was recorded in it ---------------------------------------------------------------
 
@@ -77,8 +76,7 @@ class Parts:
     def simple(self) -> dict[str, Bank]:
         """Episodes of policies that need no learning; so few that every session records them again, booked once."""
         if self.journal.get("cost/simple") is None:
-            episodes = SIMPLE_EPISODES * sum(1 for _ in simple_policies(self.environment.interface.action))
-            self.budget.require(env_steps=episodes * self.environment.horizon)
+            self.budget.require(env_steps=simple_steps(self.environment))
         metric = load_metric(self.environment, located_goal(self.task.goal, self.folder.root))
         banks = record_simple(self.environment, seed=self.config.seed, metric=metric)
         self.pay("simple", sum(bank.env_steps for bank in banks.values()))
@@ -92,7 +90,7 @@ class Parts:
             policies = {m: p for m, p in policies.items() if not p.info.memory_width}  # these need their reward to act
             if not policies:
                 return
-            self.budget.require(env_steps=len(policies) * POLICY_EPISODES * self.environment.horizon)
+            self.budget.require(env_steps=policy_steps(self.environment, len(policies)))
             metric = load_metric(self.environment, located_goal(self.task.goal, self.folder.root))
             bank = concatenate(
                 [
@@ -246,6 +244,16 @@ def open_configured(config: ModelConfig, desk_folder: Path) -> ChatModel:
         strict=config.strict_replay,
         desk_folder=desk_folder,
     )
+
+
+def simple_steps(environment: Environment) -> int:
+    """Env steps that the episodes of the simple policies take at most."""
+    return SIMPLE_EPISODES * sum(1 for _ in simple_policies(environment.interface.action)) * environment.horizon
+
+
+def policy_steps(environment: Environment, policies: int = POLICIES) -> int:
+    """Env steps that recording a round's best policies takes at most."""
+    return policies * POLICY_EPISODES * environment.horizon
 
 
 def card_of(environment: Environment) -> EnvironmentCard:

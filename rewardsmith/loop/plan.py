@@ -15,7 +15,7 @@ from rewardsmith.design.prompts import PromptLibrary
 from rewardsmith.envs import Environment, resolve_env
 from rewardsmith.llm import ChatModel, Message, estimate_tokens
 from rewardsmith.loop.goal import settle_task
-from rewardsmith.loop.parts import BANK_TRANSITIONS, card_of
+from rewardsmith.loop.parts import BANK_TRANSITIONS, card_of, policy_steps, simple_steps
 from rewardsmith.train import PpoConfig
 from rewardsmith.types import Goal, Record, Task
 
@@ -68,7 +68,8 @@ def plan_run(config: DesignConfig) -> Plan:
     calls = (fewest, most) if model else (0, 0)
     prompt = estimate_tokens(prompts[-1][1]) if prompts else 0
     each = prompt + REPLY_TOKENS if prompts else 0
-    steps = (proposals * config.seeds + 2 * config.final_seeds) * ppo.env_steps + BANK_TRANSITIONS
+    recorded = BANK_TRANSITIONS + simple_steps(environment) + (config.rounds - 1) * policy_steps(environment)
+    steps = (proposals * config.seeds + 2 * config.final_seeds) * ppo.env_steps + recorded
     search = f"{proposals} candidates x {config.seeds} seeds x {ppo.env_steps:,}"
     final = f" + 2 rewards x {config.final_seeds} fresh seeds x {ppo.env_steps:,}" if config.final_seeds else ""
     workers = config.workers or os.cpu_count() or 1
@@ -78,7 +79,7 @@ def plan_run(config: DesignConfig) -> Plan:
         tokens=(calls[0] * each, calls[1] * each),
         usd=_dollars(config.model.usd_per_million, prompt, calls),
         env_steps=steps,
-        steps_are=f"{search}{final} + {BANK_TRANSITIONS:,} recorded at random",
+        steps_are=f"{search}{final} + {recorded:,} recorded for the critic",
         minutes=TRAINING_SHARE * steps / (steps_per_second(environment, ppo) * workers) / 60,
         workers=workers,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from rewardsmith.config import DesignConfig
 from rewardsmith.critic.critic import DUPLICATE
 from rewardsmith.errors import RunError
 from rewardsmith.llm import Completion
-from rewardsmith.stats import MIN_SEEDS, Interval, compare, interval
+from rewardsmith.stats import MIN_SEEDS, Decision, Interval, decide, interval
 from rewardsmith.store import Journal, RunFolder, find_run
 from rewardsmith.types import (
     Analysis,
@@ -31,7 +31,6 @@ from rewardsmith.types import (
 )
 
 R = TypeVar("R", bound=Record)
-Answer = Literal["better", "worse", "cannot tell yet"]
 
 SPARSE = "sparse"  # the id under which the sparse reference reward is trained
 FRESH_SEED = 1000  # first seed of the final comparison; search seeds count from 0
@@ -64,13 +63,6 @@ class Candidate(Record):
     def score(self) -> tuple[float, float] | None:
         """Mean (success, fitness) over the seeds that trained to the end, as the clean evaluator measured it."""
         return score_of(self.training) if self.training else None
-
-
-class Decision(NamedTuple):
-    """Which of two rewards is better, and the measure that says so ("" where none does)."""
-
-    answer: Answer
-    measure: str = ""
 
 
 class Headline(Record):
@@ -161,16 +153,6 @@ def headline_of(final: Mapping[str, TrainingResult], winner: str) -> Headline | 
         sparse_success=tuple(s for s, _ in sparse),
         sparse_fitness=tuple(f for _, f in sparse),
     )
-
-
-def decide(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> Decision:
-    """Compare two rewards given as per-seed (success, fitness): by success where that decides, else by fitness."""
-    for measure, a, b in zip(("success", "fitness"), ours, theirs, strict=True):
-        if min(len(a), len(b)) < MIN_SEEDS:
-            break
-        if (answer := compare(interval(a), interval(b))) != "cannot tell yet":
-            return Decision(answer, measure)
-    return Decision("cannot tell yet")
 
 
 def describe(scores: Sequence[float]) -> str:

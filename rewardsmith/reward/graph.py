@@ -27,7 +27,7 @@ from rewardsmith.types import Dtype, Record, RewardInterface, content_id
 FORMAT_VERSION = 1
 MAX_NODES = 2000
 MAX_MEMORY_FLOATS = 16
-MAX_OUTPUTS = 256
+MAX_OUTPUTS = 64
 MAX_DIMENSIONS = 8
 MAX_VALUES = 200_000  # of JSON, of all kinds together
 MAX_DEPTH = 16

@@ -27,7 +27,7 @@ _SMALL = 3  # how many of them are looked at first
 MAX_ROW_ELEMENTS = 4096  # of one value, per row
 MAX_FIXED_ELEMENTS = 65_536  # of one value that does not grow with the batch
 MAX_ROW_COST = 200_000  # elements per row, summed over all values; a product counts its multiplications
-MAX_ROW_ALIVE = 16_384  # elements per row that are needed at the same time
+MAX_ROW_BYTES = 65_536  # per row, of all values that are needed at the same time
 MAX_FIXED_COST = 2_000_000  # elements that do not grow with the batch, summed over all values
 _PRODUCTS = frozenset(
     {"aten.mm.default", "aten.bmm.default", "aten.mv.default", "aten.dot.default"}
@@ -64,11 +64,11 @@ def _checked_extents(function: FunctionGraph, runs: list[list[Any]]) -> list[Any
         with about_node(value - function.first_node):
             extents.append(_extent([run[value] for run in runs]))
     check_rows(function.nodes, function.first_node, extents)
-    _check_cost(function, extents)
+    _check_cost(function, extents, _row_bytes(extents, runs[0]))
     return extents
 
 
-def _check_cost(function: FunctionGraph, extents: list[Any]) -> None:
+def _check_cost(function: FunctionGraph, extents: list[Any], row_bytes: list[int]) -> None:
     """Bound single values, the work of all together, and what has to be held at the same time."""
     work, fixed = 0, 0
     for number, entry in enumerate(extents):
@@ -84,8 +84,8 @@ def _check_cost(function: FunctionGraph, extents: list[Any]) -> None:
         _refuse("graph.cost", f"all values together cost {work:,} elements per row, {MAX_ROW_COST:,} are allowed")
     if fixed > MAX_FIXED_COST:
         _refuse("graph.cost", f"all fixed values together cost {fixed:,} elements, {MAX_FIXED_COST:,} are allowed")
-    if (alive := _most_alive(function, extents)) > MAX_ROW_ALIVE:
-        _refuse("graph.cost", f"{alive:,} elements per row are needed at once, {MAX_ROW_ALIVE:,} are allowed")
+    if (alive := _most_alive(function, row_bytes)) > MAX_ROW_BYTES:
+        _refuse("graph.cost", f"{alive:,} bytes per row are needed at once, {MAX_ROW_BYTES:,} are allowed")
 
 
 def _terms(function: FunctionGraph, number: int, extents: list[Any]) -> int:
@@ -97,10 +97,21 @@ def _terms(function: FunctionGraph, number: int, extents: list[Any]) -> int:
     return max((size or 1 for factor in factors for size in factor.dims[-2:]), default=1)
 
 
-def _most_alive(function: FunctionGraph, extents: list[Any]) -> int:
-    """Elements per row of all values that wait for a reader, at the worst moment."""
+def _row_bytes(extents: list[Any], run: list[Any]) -> list[int]:
+    """Bytes per row of each value; a value that does not grow with the batch counts nothing."""
+    return [
+        sum(
+            extent.elements * value.element_size()
+            for extent, value in zip(_flat(entry), _tensors(values), strict=True)
+            if extent.rows
+        )
+        for entry, values in zip(extents, run, strict=True)
+    ]
+
+
+def _most_alive(function: FunctionGraph, sizes: list[int]) -> int:
+    """The sum of the sizes of all values that wait for a reader, at the worst moment."""
     first, kept = function.first_node, set(function.outputs.values())
-    sizes = [sum(extent.elements for extent in _flat(entry) if extent.rows) for entry in extents]
     dead: dict[int, int] = {}  # after this node: so much less
     last_reader = {ref: number for number, node in enumerate(function.nodes, first) for ref in node_references(node)}
     for value in set(range(len(sizes))) - kept:
@@ -116,6 +127,10 @@ def _most_alive(function: FunctionGraph, extents: list[Any]) -> int:
 
 def _flat(entry: Any) -> list[Extent]:
     return [extent for extent in (entry if isinstance(entry, list) else [entry]) if isinstance(extent, Extent)]
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    return [tensor for tensor in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(tensor, Tensor)]
 
 
 def _run_fake(function: FunctionGraph, n: int) -> list[Any]:

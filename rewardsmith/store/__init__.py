@@ -8,6 +8,7 @@ from __future__ import annotations
 from rewardsmith.store.atomic import read_json, write_bytes, write_json, write_text
 from rewardsmith.store.folder import CandidateFolder, RunFolder, RunInfo, find_run, latest_run, list_runs
 from rewardsmith.store.journal import Journal
+from rewardsmith.store.text import read_text_file
 
 __all__ = [
     "CandidateFolder",
@@ -18,6 +19,7 @@ __all__ = [
     "latest_run",
     "list_runs",
     "read_json",
+    "read_text_file",
     "write_bytes",
     "write_json",
     "write_text",

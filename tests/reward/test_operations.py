@@ -38,7 +38,7 @@ def test_limits_are_those_of_the_code() -> None:
     assert documented == sorted(
         [
             graph.MAX_BYTES, graph.MAX_VALUES, graph.MAX_NODES, graph.MAX_OUTPUTS, graph.MAX_MEMORY_FLOATS,
-            arguments.MAX_CONSTANT_ELEMENTS, verify.MAX_ROW_ELEMENTS, verify.MAX_ROW_COST, verify.MAX_ROW_ALIVE,
+            arguments.MAX_CONSTANT_ELEMENTS, verify.MAX_ROW_ELEMENTS, verify.MAX_ROW_COST, verify.MAX_ROW_BYTES,
             verify.MAX_FIXED_ELEMENTS, verify.MAX_FIXED_COST,
         ]
     )  # fmt: skip

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from rewardsmith.analyze.report.charts import DotRow, dot_plot, percent, short
 from rewardsmith.analyze.report.curves import drawable
 from rewardsmith.analyze.report.data import ReportHeadline, Scores
-from rewardsmith.stats import MIN_SEEDS, Interval, compare, interval
+from rewardsmith.stats import MIN_SEEDS, Interval, decide, interval
 
 _ROWS = (
     ("designed", "best", "Designed reward"),
@@ -61,20 +61,20 @@ def verdict_of(headline: ReportHeadline) -> tuple[str, str]:
         return "There is no sparse reference to compare with.", "open"
     if min(_seeds(ours), _seeds(theirs)) < MIN_SEEDS:
         return f"Cannot tell yet: an answer needs at least {MIN_SEEDS} training seeds of each reward.", "open"
-    for measure in ("success", "fitness"):
-        a, b = _interval(getattr(ours, measure)), _interval(getattr(theirs, measure))
-        if a is None or b is None:
-            continue
-        answer = compare(a, b)
-        if answer == "better":
-            return f"The designed reward beats the sparse one on {measure}.", "good"
-        if answer == "worse":
-            return f"The designed reward does worse than the sparse one on {measure}.", "bad"
+    answer, measure = decide(_measured(ours), _measured(theirs))
+    if answer == "better":
+        return f"The designed reward beats the sparse one on {measure}.", "good"
+    if answer == "worse":
+        return f"The designed reward does worse than the sparse one on {measure}.", "bad"
     return "Cannot tell yet: the intervals of the two rewards overlap. More training seeds would tell.", "open"
 
 
 def _seeds(scores: Scores) -> int:
-    return max(len(_finite(scores.success)), len(_finite(scores.fitness)))
+    return max(len(values) for values in _measured(scores))
+
+
+def _measured(scores: Scores) -> tuple[list[float], list[float]]:
+    return _finite(scores.success), _finite(scores.fitness)
 
 
 def _finite(scores: tuple[float, ...]) -> list[float]:

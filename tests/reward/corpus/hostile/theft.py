@@ -40,7 +40,7 @@ SECRETS: dict[str, Case] = {
     "output_read_back": hostile("read what other calls have written", "import os\nreturn os.pread(3, 1000, 0), {}"),
     "clipboard": hostile("read the clipboard", "import subprocess\nreturn subprocess.check_output(['xclip', '-o']), {}"),
     "cloud_metadata": hostile("ask the cloud for its credentials", "import urllib.request\nreturn urllib.request.urlopen('http://169.254.169.254/latest/meta-data/', timeout=1).read(), {}"),
-    "git_credentials": hostile("read stored passwords", "return open('/root/.git-credentials').read(), {}"),
+    "git_credentials": hostile("read stored passwords", "return open('/home/user/.git-credentials').read(), {}"),
     "hostname": hostile("name the machine", "import platform\nreturn platform.node(), {}"),
     "metric_of_the_task": hostile("read how the task is measured", "from rewardsmith.envs import metrics\nreturn metrics, {}"),
 }  # fmt: skip
