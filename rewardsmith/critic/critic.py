@@ -45,6 +45,7 @@ class Critic:
         reference: rewards already tried, by candidate id; more are added with `remember`.
         simple: recorded episodes of policies that need no learning (`bank.simple`), by name, for the exploit probe.
         words: the task as the person put it.
+        goal_ends: whether reaching the goal ends the episode; None: not declared.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Critic:
         reference: Mapping[str, RewardProgram] | None = None,
         simple: Mapping[str, Bank] | None = None,
         words: str = "",
+        goal_ends: bool | None = None,
     ) -> None:
         self.interface = interface
         self.jail = jail
@@ -64,7 +66,7 @@ class Critic:
         self._invented = synthetic(interface)
         self._goals = None if goal_states is None else checked_goals(interface, goal_states)
         self._simple = {name: from_bank(played) for name, played in (simple or {}).items() if len(played)}
-        self._words = words
+        self._words, self._goal_ends = words, goal_ends
         self._tried = Likeness(self._recorded, self._invented)
         for candidate_id, program in (reference or {}).items():
             self.remember(candidate_id, program)
@@ -105,6 +107,7 @@ class Critic:
             drawn=self._invented,
             simple=self._simple,
             words=self._words,
+            goal_ends=self._goal_ends,
         )
 
 

@@ -46,10 +46,10 @@ class Values:
         return named | ({"the potential": self.effective} if self.effective is not self.total else {})
 
 
-def evaluate_rows(program: RewardProgram, sample: Sample) -> Values:
-    """The reward on each row by itself; memory, where there is any, is that of an episode's first step."""
+def evaluate_rows(program: RewardProgram, sample: Sample, memory: dict[str, Tensor] | None = None) -> Values:
+    """The reward on each row by itself. `memory` {name: (M, ...)} is what it remembers before; else a first step's."""
     with _failing():
-        output = program(sample.obs, sample.action, sample.next_obs)
+        output = program(sample.obs, sample.action, sample.next_obs, memory=memory)
         return Values(output.total, dict(output.components), _with_shaping(program, sample, output.total))
 
 
@@ -108,6 +108,7 @@ class Evidence:
     drawn: Sample | None = None  # synthetic transitions, when the caller has them already
     simple: Mapping[str, Sample] = field(default_factory=dict)  # episodes of policies that need no learning, by name
     words: str = ""  # the task, as the person put it
+    goal_ends: bool | None = None  # whether reaching the goal ends the episode, where that is declared
 
     @cached_property
     def invented(self) -> Sample:
@@ -147,12 +148,32 @@ class Evidence:
     @cached_property
     def probe(self) -> Sample:
         """A small sample for tests that evaluate the reward many times."""
-        return self.sample.spread(PROBE_ROWS)
+        return self.sample.rows(self._probed)
+
+    @cached_property
+    def _probed(self) -> Tensor:
+        return self.sample.spaced(PROBE_ROWS)
+
+    @cached_property
+    def probe_values(self) -> Values:
+        """The reward on `probe`, memory carried along."""
+        at, values = self._probed, self.values
+        return Values(
+            total=values.total[at],
+            components={name: value[at] for name, value in values.components.items()},
+            effective=values.effective[at],
+            memory={name: value[at] for name, value in values.memory.items()},
+        )
 
     @cached_property
     def arrivals(self) -> dict[bool, Values]:
-        """The reward for moving from recorded states to goal states, by whether that ends the episode; needs goals."""
-        return {ends: evaluate_rows(self.program, self._journey(arrive=True, ends=ends)) for ends in (False, True)}
+        """The reward for moving from recorded states to goal states, by whether that ends the episode; needs goals.
+
+        What it remembers is what it remembered there.
+        """
+        memory = self.probe_values.memory or None
+        journeys = {ends: self._journey(arrive=True, ends=ends) for ends in (False, True)}
+        return {ends: evaluate_rows(self.program, journey, memory) for ends, journey in journeys.items()}
 
     @cached_property
     def goal_win_rate(self) -> float:
@@ -161,7 +182,8 @@ class Evidence:
         A tie counts half. Rewards for being there or for getting nearer are above 0.5 when their sign is right. Whether
         a goal state ends the episode is not known, so the better of both answers counts. Needs goals.
         """
-        leave = evaluate_rows(self.program, self._journey(arrive=False, ends=False)).effective
+        memory = self.probe_values.memory or None
+        leave = evaluate_rows(self.program, self._journey(arrive=False, ends=False), memory).effective
 
         def rate(arrive: Tensor) -> float:
             return float(((arrive > leave).double() + 0.5 * (arrive == leave).double()).mean())

@@ -52,9 +52,11 @@ class Sample:
 
     def spread(self, count: int) -> Sample:
         """At most `count` rows, evenly spaced."""
-        if len(self) <= count:
-            return self
-        return self.rows(torch.linspace(0, len(self) - 1, count).long())
+        return self if len(self) <= count else self.rows(self.spaced(count))
+
+    def spaced(self, count: int) -> Tensor:
+        """Numbers of at most `count` rows, evenly spaced."""
+        return torch.arange(len(self)) if len(self) <= count else torch.linspace(0, len(self) - 1, count).long()
 
     @cached_property
     def lengths(self) -> Tensor:

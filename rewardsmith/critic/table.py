@@ -5,6 +5,7 @@ from __future__ import annotations
 from rewardsmith.critic import checks_ends as ends
 from rewardsmith.critic import checks_episodes as episodes
 from rewardsmith.critic import checks_exploits as exploits
+from rewardsmith.critic import checks_goals as goals
 from rewardsmith.critic import checks_native as native
 from rewardsmith.critic import checks_values as values
 from rewardsmith.critic import checks_words as words
@@ -39,11 +40,16 @@ CHECKS: tuple[Check, ...] = (
     ends.potential_end,
     episodes.inverted,
     episodes.doubtful,
+    goals.sign_blind,
+    goals.half_read,
+    goals.overshoot,
+    goals.flat,
     episodes.successes_lose,
     exploits.oscillation,
     exploits.simple_policy,
     exploits.early_failure,
     exploits.idle_beats_random,
+    goals.delay,
     words.needs_memory,
     episodes.near,
     episodes.shaped,

@@ -73,6 +73,10 @@ class Environment:
         """Features (n, ...) of states in which the default task is achieved, or None where the pack states none."""
         return None
 
+    def goal_ends(self, task: str | None) -> bool | None:
+        """Whether success in a task ends the episode at once; None: nobody said so."""
+        return self.tasks[task].goal_ends if task in self.tasks else None
+
     def watch_reward_terms(self) -> tuple[str, ...]:
         """Let worlds made from now on carry the parts of the native reward in `info`; returns their names.
 

@@ -34,11 +34,14 @@ class TrainingDefaults(Record):
 
 
 class TaskInfo(Record):
-    """One task of a pack: the words for the designer and one line about how success is measured."""
+    """One task of a pack: the words for the designer, and how success is measured and whether it ends the episode."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
     instruction: str = Field(min_length=1)
     metric_about: str = Field(default="", description="One line: what counts as success, what as fitness.")
+    goal_ends: bool | None = Field(
+        default=None, description="Whether success ends the episode at once; left out: not known."
+    )
 
 
 class PackInfo(Record):

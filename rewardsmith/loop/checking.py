@@ -84,4 +84,5 @@ def critic_for(
             bank=record_bank(environment, transitions=TRANSITIONS, seed=0),
             goal_states=environment.goal_states(GOAL_STATES, np.random.default_rng(0)),
             simple=record_simple(environment, seed=0),
+            goal_ends=environment.goal_ends(environment.default_task),
         )

@@ -161,7 +161,7 @@ class Parts:
 
     @cached_property
     def critic(self) -> Critic:
-        goal_states = None
+        goal, goal_states = self.task.goal, None
         if self.is_default_task:
             goal_states = self.environment.goal_states(GOAL_STATES, np.random.default_rng(self.config.seed))
         return Critic(
@@ -171,6 +171,7 @@ class Parts:
             goal_states=goal_states,
             simple=self.simple,
             words=self.task.words,
+            goal_ends=self.environment.goal_ends(goal.task if goal.kind == "pack" else None),
         )
 
     @property

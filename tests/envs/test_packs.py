@@ -48,6 +48,13 @@ def test_the_five_packs_are_there():
         assert not info.error and info.about and info.default_task == info.tasks[0]
 
 
+def test_whether_success_ends_the_episode_may_be_left_open(folder):
+    assert resolve_env(str(folder)).goal_ends("hop_forward") is False
+    replace(folder / "pack.toml", "goal_ends = false\n", "")
+    environment = resolve_env(str(folder))
+    assert [environment.goal_ends(task) for task in ("hop_forward", "no such task", None)] == [None] * 3
+
+
 @pytest.mark.parametrize("name", PACKS)
 def test_bundled_packs_are_complete(name):
     environment = resolve_env(name)
@@ -59,6 +66,7 @@ def test_bundled_packs_are_complete(name):
     for task in environment.tasks.values():
         assert task.instruction and "success" in task.metric_about and "fitness" in task.metric_about
         assert environment.metric(task.name).about == task.metric_about
+        assert environment.goal_ends(task.name) == (name in ("mountain_car_continuous", "lunar_lander"))
     assert environment.metric(None).about == environment.metric(environment.default_task).about
     assert set(environment.reference_rewards) == {"human", "sparse"}
     assert "http" in environment.reference_rewards["human"].splitlines()[0]
@@ -177,6 +185,8 @@ def test_packs_of_other_packages_join_by_entry_point(folder, monkeypatch, tmp_pa
         ('backend = "mujoco"', 'backend = "bullet"', ["env.backend", "'gymnasium' or 'mujoco'"]),
         ("[[task]]", "[[tasks]]", ["tasks", "unknown field", "use 'task'"]),
         ('name = "hop_forward"', 'name = "Hop forward"', ["task.0.name"]),
+        ("goal_ends = false", 'goal_ends = "perhaps"', ["task.0.goal_ends", "boolean", "perhaps"]),
+        ("goal_ends", "goal_end", ["task.0.goal_end", "unknown field", "use 'goal_ends'"]),
         ('about = "A', "about = A", ["not valid TOML"]),
         ('gymnasium = "Hopper-v5"', 'gymnasium = "Hoper-v5"', ["env.gymnasium", "Hoper-v5", "Hopper-v5"]),
         ('model = "hopper.xml"', 'model = "hoper.xml"', ["env.model", "hoper.xml"]),
