@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -257,29 +258,25 @@ def flat(evidence: Evidence) -> str | None:
     "(next_obs against obs) instead of where one is, or make the pay per step negative.",
 )
 def delay(evidence: Evidence) -> str | None:
-    """Going on as badly as recorded failures do, with discounting, against the one step that reaches the goal.
+    """Failing from the first step on, against arriving with the first step; discounted, shaping left out.
 
-    Failures show the least that staying away brings: who wants to can do better. Shaping changes nothing about it.
+    Failures show the least that staying away brings: who wants to stay away can do better. Pay for progress is right:
+    arriving collects all of it at once.
     """
     sample = recorded(evidence)
     if not goal_ends(evidence):
         return None
-    wins = sample.terminated & (sample.success >= 0.5)
-    if int(wins.sum()) >= MIN_ENDS:
-        reaching, how = float(evidence.values.total[wins].mean()), f"the last step of {int(wins.sum())} successes"
-    elif evidence.goals is not None:
-        reaching, how = float(evidence.arrivals[True].total.mean()), "a step into a goal state"
+    staying, name = max(_paid_for_failing(evidence), default=(0.0, ""))
+    if evidence.goals is not None:
+        reaching, how = _paid_for_arriving(evidence), "arriving at a goal state at once, which ends the episode,"
+    elif int((succeeds := _outcomes(sample) >= 0.5).sum()) >= MIN_ENDS:
+        reaching = float(_discounted(sample, evidence.values.total)[succeeds].mean())
+        how = f"succeeding, which ends the episode, in {int(succeeds.sum())} recorded episodes"
     else:
         raise Inconclusive("no success is recorded and no goal states are known, so it is not known what the goal pays")
-    per_step, name = max(_paid_on_the_way(evidence), default=(0.0, ""))
-    steps = (1 - SHAPING_GAMMA ** int(sample.lengths.max())) / (1 - SHAPING_GAMMA)
-    staying = per_step * steps
     if staying <= max(reaching, 0.0) * (1 + 1e-6):
         return None
-    return (
-        f"{how}, which ends the episode, pays {reaching:.4g}; {name} are paid {per_step:.4g} a step, which adds up to "
-        f"{staying:.4g} when an episode goes on (discounted by {SHAPING_GAMMA})"
-    )
+    return f"{how} pays {reaching:.4g}; {name} are paid {staying:.4g} (both discounted by {SHAPING_GAMMA} a step)"
 
 
 def goal_ends(evidence: Evidence) -> bool:
@@ -290,17 +287,42 @@ def goal_ends(evidence: Evidence) -> bool:
     if evidence.goal_ends is not None:
         return evidence.goal_ends
     sample = recorded(evidence)
-    ends, wins = sample.per_episode(sample.terminated.float()) > 0, sample.per_episode(sample.success) >= 0.5
+    ends, wins = sample.per_episode(sample.terminated) > 0, _outcomes(sample) >= 0.5
     if int(wins.sum()) < MIN_ENDS or not torch.equal(ends, wins):
         raise Inconclusive("it is not known whether reaching the goal ends the episode")
     return True
 
 
-def _paid_on_the_way(evidence: Evidence) -> Iterator[tuple[float, str]]:
-    """Mean pay per step before the end in failed recorded episodes, and in those of each failing simple policy."""
+def _paid_for_arriving(evidence: Evidence) -> float:
+    """Mean pay of the step from an episode's start to a goal state, which ends it."""
+    assert evidence.goals is not None
+    sample = evidence.sample
+    start = sample.rows(sample.t == 0)
+    count = len(start)
+    goal = {name: states[torch.arange(count) % len(states)] for name, states in evidence.goals.items()}
+    arriving = replace(start, next_obs=goal | {"terminated": torch.ones(count, dtype=torch.bool)})
+    return float(evaluate_rows(evidence.program, arriving).total.double().mean())
+
+
+def _paid_for_failing(evidence: Evidence) -> Iterator[tuple[float, str]]:
+    """Mean pay of failed recorded episodes, and of those of each failing simple policy, their terminal steps left out.
+
+    What a failure costs is no reason for going to the goal: who stays away need not fail.
+    """
     played = [("recorded failures", evidence.sample, evidence.values)]
     played += [(f"episodes of {n!r}", s, evidence.simple_values[n]) for n, s in evidence.simple.items()]
     for name, sample, values in played:
-        steps = ~sample.terminated & (sample.success < 0.5)
-        if steps.any():
-            yield float(values.total[steps].double().mean()), name
+        fails = _outcomes(sample) < 0.5
+        if fails.any():
+            yield float(_discounted(sample, values.total * ~sample.terminated)[fails].mean()), name
+
+
+def _outcomes(sample: Sample) -> Tensor:
+    """Success of each episode, (E,), NaN where nobody knows."""
+    return sample.success[torch.cumsum(sample.lengths, 0) - 1]
+
+
+def _discounted(sample: Sample, pay: Tensor) -> Tensor:
+    """What each episode pays from its first step on, (E,) float64."""
+    discount = SHAPING_GAMMA ** torch.arange(int(sample.t.max()) + 1, dtype=torch.float64)
+    return sample.per_episode(pay * discount[sample.t]) * sample.lengths

@@ -114,7 +114,37 @@ def test_memory_makes_staying_at_the_goal_unknown(check):
         check.run(evidence(CountingProgram(), goals=AHEAD))
 
 
+class Late(CountingProgram):
+    """With memory, the number of steps so far: pays for the goal, hardly when it is late, and for small actions."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self._steps = steps
+
+    def _pay(self, action, next_obs, steps):
+        there = (next_obs["x"] > 1.4).float()
+        return there * torch.where(steps < self._steps, 1.0, 0.001) - 0.1 * (action**2).sum(-1)
+
+    def __call__(self, obs, action, next_obs, *, memory=None, params=None) -> Output:
+        steps = torch.zeros(len(action)) if memory is None else memory["steps"]
+        return Output(self._pay(action, next_obs, steps), {})
+
+    def over_rollout(self, obs, action, next_obs, starts, *, memory=None, params=None) -> Output:
+        steps = torch.arange(len(starts)).float()[:, None].expand(starts.shape)
+        return Output(self._pay(action, next_obs, steps), {}, None, {"steps": steps})
+
+
+@pytest.mark.parametrize(("steps", "flat"), [(1, True), (35, False)])
+def test_the_goal_is_reached_with_the_memory_of_the_way(steps, flat):
+    """Episodes have 40 steps; a memory that is always fresh would find the goal well paid."""
+    assert (checks.flat.run(evidence(Late(steps), goals=AHEAD)) is not None) == flat
+
+
 # --- the end of the episode
+
+
+def failing():
+    return make_bank(success=[0.0] * 12)
 
 
 def alive(o, a, n):
@@ -123,8 +153,8 @@ def alive(o, a, n):
 
 def test_staying_away_is_paid_better():
     seen = checks.delay.run(evidence(alive, failing(), goals=AHEAD, goal_ends=True))
-    assert "a step into a goal state, which ends the episode, pays 1.175" in seen
-    assert "recorded failures are paid 0.9982 a step" in seen and "discounted by 0.99" in seen
+    assert "arriving at a goal state at once, which ends the episode, pays 1.172;" in seen
+    assert "recorded failures are paid 33.0" in seen and "discounted by 0.99" in seen
 
 
 @pytest.mark.parametrize(
@@ -144,18 +174,13 @@ def test_rewards_that_want_the_goal(reward):
 
 def test_a_simple_policy_shows_that_staying_away_pays():
     still = make_bank([40] * 3, success=[0.0] * 3)
-    still.next_obs["x"].fill_(1.0)
+    still.next_obs["x"].fill_(1.2)
     simple = {"no action": from_bank(still)}
     options = {"goals": AHEAD, "goal_ends": True}
-    reward = lambda o, a, n: n["x"].clamp(min=0.9) - 0.9
+    reward = lambda o, a, n: n["x"].clamp(min=1.1) - 1.1
     assert checks.delay.run(evidence(reward, failing(), **options)) is None
-    assert "episodes of 'no action' are paid 0.1 a step" in checks.delay.run(
-        evidence(reward, failing(), simple=simple, **options)
-    )
-
-
-def failing(**options):
-    return make_bank(success=[0.0] * 12, **options)
+    seen = checks.delay.run(evidence(reward, failing(), simple=simple, **options))
+    assert "episodes of 'no action' are paid 3.31" in seen
 
 
 def test_where_the_goal_does_not_end_the_episode_or_nobody_knows():
@@ -167,8 +192,8 @@ def test_where_the_goal_does_not_end_the_episode_or_nobody_knows():
 
 
 def mixed(won=4, *, failures_end=False):
-    """`won` successes that end by themselves, and failures that do or do not."""
-    bank = make_bank([20] * 12, success=[1.0] * won + [0.0] * (12 - won))
+    """`won` successes that end by themselves, and longer failures that do or do not."""
+    bank = make_bank([20] * won + [40] * (12 - won), success=[1.0] * won + [0.0] * (12 - won))
     last = bank.truncated.clone()
     ends = last if failures_end else last & (bank.episode < won)
     bank.next_obs["terminated"].copy_(ends)
@@ -176,8 +201,9 @@ def mixed(won=4, *, failures_end=False):
     return bank
 
 
-def test_recorded_successes_say_what_the_end_pays():
-    assert "the last step of 4 successes" in checks.delay.run(evidence(alive, mixed()))
+def test_without_goal_states_recorded_successes_say_what_they_pay():
+    seen = checks.delay.run(evidence(alive, mixed()))
+    assert "succeeding, which ends the episode, in 4 recorded episodes pays 18." in seen
     bonus = lambda o, a, n: alive(o, a, n) + 100.0 * n["terminated"].float()
     assert checks.delay.run(evidence(bonus, mixed())) is None
 
@@ -186,30 +212,3 @@ def test_recorded_successes_say_what_the_end_pays():
 def test_that_successes_ended_does_not_say_that_success_ended_them(bank):
     with pytest.raises(Inconclusive, match="whether reaching the goal ends"):
         checks.delay.run(evidence(alive, bank, goals=AHEAD))
-
-
-class Late(CountingProgram):
-    """With memory, the number of steps so far: pays for being alive, and for the goal unless it is late."""
-
-    def __init__(self, bonus: float) -> None:
-        super().__init__()
-        self._bonus = bonus
-
-    def pay(self, next_obs, steps):
-        return 1 + self._bonus * next_obs["terminated"].float() * (steps < 5)
-
-    def __call__(self, obs, action, next_obs, *, memory=None, params=None) -> Output:
-        steps = torch.zeros(len(action)) if memory is None else memory["steps"]
-        return Output(self.pay(next_obs, steps), {})
-
-    def over_rollout(self, obs, action, next_obs, starts, *, memory=None, params=None) -> Output:
-        steps = torch.arange(len(starts)).float()[:, None].expand(starts.shape)
-        return Output(self.pay(next_obs, steps), {}, None, {"steps": steps})
-
-
-@pytest.mark.parametrize(("bonus", "pays"), [(100.0, "pays 13.5;"), (1000.0, None)])
-def test_the_goal_is_reached_with_the_memory_of_the_way(bonus, pays):
-    """5 of 40 steps are early enough, so the bonus counts for an eighth; with a fresh memory it would always count."""
-    seen = checks.delay.run(evidence(Late(bonus), failing(), goals=AHEAD, goal_ends=True))
-    assert (pays is None) == (seen is None)
-    assert pays is None or pays in seen
