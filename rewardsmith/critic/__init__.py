@@ -5,9 +5,9 @@ Every check is one small function in `table.py`; every finding has an id, a seve
 
 from __future__ import annotations
 
-from rewardsmith.critic.critic import DUPLICATE, NOVELTY, Critic, CriticReport
+from rewardsmith.critic.critic import DUPLICATE, NOVELTY, Critic, CriticReport, fatal
 from rewardsmith.critic.files import check_files
 from rewardsmith.critic.interface import interface_from_json
 from rewardsmith.critic.table import FINDINGS
 
-__all__ = ["DUPLICATE", "FINDINGS", "NOVELTY", "Critic", "CriticReport", "check_files", "interface_from_json"]
+__all__ = ["DUPLICATE", "FINDINGS", "NOVELTY", "Critic", "CriticReport", "check_files", "fatal", "interface_from_json"]

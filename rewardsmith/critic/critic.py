@@ -163,6 +163,13 @@ def note(id: str, message: str) -> Finding:
     return Finding(id=id, severity="info", message=message, hint=FINDINGS[id].fix)
 
 
+def fatal(candidate_id: str, deaths: int) -> Verdict:
+    """The verdict on a reward that was being checked when the process died, so many times."""
+    message = f"{deaths} processes died while they checked it"
+    finding = Finding(id="code.fatal", severity="refuse", message=message, hint=FINDINGS["code.fatal"].fix)
+    return Verdict(candidate=candidate_id, accepted=False, findings=(finding,))
+
+
 def missing_code(failure: str) -> Finding:
     """The finding for a proposal without code; `failure` says why there is none (untrusted)."""
     message = f"there is no reward code: {failure[:200]}" if failure else "there is no reward code"

@@ -64,6 +64,11 @@ def other_explanations() -> dict[str, Explanation]:
             "The proposal holds no code, so there is nothing to check.",
             "Answer with one Python code block that defines compute_reward.",
         ),
+        "code.fatal": Explanation(
+            "The process ended while it checked this reward",
+            "It died three times at this very reward, most likely for want of memory; the run goes on without it.",
+            "Make the reward smaller; `rewardsmith check FILE` shows whether it does it again.",
+        ),
     }
     explained["review.problem"] = Explanation(
         "A reviewing model objects",

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from rewardsmith.analyze.feedback import build_feedback
-from rewardsmith.critic import NOVELTY
+from rewardsmith.critic import NOVELTY, fatal
 from rewardsmith.design.designer import DesignContext, ScoredCandidate
 from rewardsmith.loop.events import CandidateChanged, RoundStarted
 from rewardsmith.loop.parts import Parts
 from rewardsmith.loop.summary import candidate_state, component_means, pick_best, score_of
+from rewardsmith.store import deaths_during
 from rewardsmith.types import Analysis, CandidateState, Feedback, Proposal, TrainingResult, Verdict
+
+MAX_DEATHS = 3  # of processes that were checking a reward, before it is refused unchecked
 
 
 class Steps:
@@ -111,10 +114,15 @@ class Steps:
         folder = self._parts.folder.candidate(proposal.id)
 
         def make() -> dict:
-            if proposal.failure:
-                verdict, program = Verdict(candidate=proposal.id, accepted=False), None
-            else:
-                verdict, program = self._parts.critic.check(proposal)
+            critic = self._parts.critic
+            critic.jail.warm()
+            with deaths_during(folder.root / "being_checked") as deaths:
+                if proposal.failure:
+                    verdict, program = Verdict(candidate=proposal.id, accepted=False), None
+                elif deaths >= MAX_DEATHS:
+                    verdict, program = fatal(proposal.id, deaths), None
+                else:
+                    verdict, program = critic.check(proposal)
             if program is not None and verdict.accepted:
                 folder.write_graph(program.to_json())
             folder.write_verdict(verdict)

@@ -6,6 +6,7 @@ Nothing recorded here is lost by killing the process; a full disk or a damaged f
 from __future__ import annotations
 
 from rewardsmith.store.atomic import read_json, write_bytes, write_json, write_text
+from rewardsmith.store.attempts import deaths_during
 from rewardsmith.store.folder import CandidateFolder, RunFolder, RunInfo, find_run, latest_run, list_runs
 from rewardsmith.store.journal import Journal
 from rewardsmith.store.text import read_text_file
@@ -15,6 +16,7 @@ __all__ = [
     "Journal",
     "RunFolder",
     "RunInfo",
+    "deaths_during",
     "find_run",
     "latest_run",
     "list_runs",

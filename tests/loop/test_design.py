@@ -24,6 +24,7 @@ from rewardsmith.loop.goal import GoalAnswer
 from rewardsmith.loop.parts import POLICY_EPISODES
 from rewardsmith.loop.summary import load_run
 from rewardsmith.resources import resource_root
+from rewardsmith.store import RunFolder
 from rewardsmith.types import CandidateState
 from tests.helpers.model_server import Fault, ModelServer
 from tests.loop.runs import FORBIDDEN, GOAL, HEIGHT, SPEED, asking, reply, tiny_config
@@ -267,6 +268,19 @@ def test_an_environment_that_does_not_exist_asks_no_model(tmp_path) -> None:
         with pytest.raises(EnvironmentFault, match="hoper"):
             rewardsmith.design_reward(asking(server.url, env={"name": "hoper"}), runs=tmp_path)
         assert server.requests == []
+
+
+def test_a_reward_that_ends_the_process_is_refused_at_last(tmp_path) -> None:
+    """What three processes that were killed in the middle of checking it leave behind."""
+    deadly, fine = (text.split("```python\n")[1].split("```")[0] for text in (SPEED, HEIGHT))
+    config = tiny_config(method="given", rewards={"deadly": deadly, "fine": fine})
+    folder = RunFolder.create(tmp_path, config.model_dump(mode="json"), env=config.env.name)
+    (folder.candidate("deadly").root / "being_checked").write_text("3")
+    run = rewardsmith.resume_run(folder.root)
+    first, second = run.candidates
+    assert first.verdict is not None and [f.id for f in first.verdict.findings] == ["code.fatal"]
+    assert first.state == CandidateState.REFUSED
+    assert second.score is not None
 
 
 def test_a_run_says_what_it_leaves_out(tmp_path, monkeypatch) -> None:
