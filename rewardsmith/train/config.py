@@ -54,7 +54,8 @@ class PpoConfig(BaseModel):
     value_coef: NonNegativeFloat = Field(default=0.5, description="Weight of the value loss.")
     entropy_coef: NonNegativeFloat = Field(default=0.0, description="Weight of the entropy bonus.")
     max_grad_norm: PositiveFloat = Field(default=0.5, description="Each member's gradient is clipped to this norm.")
-    hidden: tuple[PositiveInt, ...] = Field(default=(64, 64), description="Widths of the tanh layers, multiples of 32.")
+    hidden: tuple[PositiveInt, ...] = Field(default=(64, 64), description="Widths of the hidden layers, multiples of 32.")
+    activation: Literal["tanh", "relu"] = Field(default="tanh", description="Nonlinearity of the hidden layers.")
     normalize_obs: bool = Field(default=True, description="Running mean and variance, frozen during a rollout.")
     normalize_reward: Literal["scale_free", "vecnormalize", "off"] = Field(
         default="scale_free",

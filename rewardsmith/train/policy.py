@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from rewardsmith.errors import RunError
 from rewardsmith.train.heads import make_head
-from rewardsmith.train.network import padded, tanh_
+from rewardsmith.train.network import ACTIVATIONS, padded
 from rewardsmith.train.normalize import CLIP, OBS_EPS
 from rewardsmith.train.tensorfile import read_tensors, write_tensors
 from rewardsmith.types import ActionSpec, EnvSpec, Record
@@ -27,6 +28,7 @@ class PolicyInfo(Record):
     obs_dim: int
     memory_width: int = 0
     hidden: tuple[int, ...]
+    activation: Literal["tanh", "relu"] = "tanh"
     rescale_actions: bool
     candidate: str = ""
     seed: int = 0
@@ -90,6 +92,7 @@ class PolicyStack:
         self._inputs = padded(info.obs_dim + info.memory_width)
         outputs = padded(policies[0].weights[-1][0].shape[1])
         self._head = make_head(info.action, rescale=info.rescale_actions, device=device)
+        self._activation = ACTIVATIONS[info.activation]
         self._layers: list[tuple[Tensor, Tensor]] = []
         for i in range(len(info.hidden) + 1):
             weight = torch.stack([p.weights[i][0] for p in rows])
@@ -114,7 +117,7 @@ class PolicyStack:
         x = x.sub(self._shift).mul_(self._scale).clamp_(-CLIP, CLIP)
         x = torch.nn.functional.pad(x, (0, self._inputs - x.shape[-1]))
         for weight, bias in self._layers[:-1]:
-            x = tanh_(torch.baddbmm(bias, x, weight))
+            x = self._activation.apply_(torch.baddbmm(bias, x, weight))
         weight, bias = self._layers[-1]
         raw = self._head.mode(torch.baddbmm(bias, x, weight))[: self.members]
         return self._head.applied(raw).flatten(0, 1)
@@ -123,4 +126,4 @@ class PolicyStack:
 def shape_key(policy: Policy) -> tuple[object, ...]:
     """Policies with the same key can share a `PolicyStack`."""
     i = policy.info
-    return (i.obs_dim, i.memory_width, i.hidden, i.rescale_actions, i.action.model_dump_json())
+    return (i.obs_dim, i.memory_width, i.hidden, i.activation, i.rescale_actions, i.action.model_dump_json())

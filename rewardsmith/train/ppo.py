@@ -92,6 +92,7 @@ class PopulationPPO:
             padded(self.head.width),
             config.hidden,
             log_std=self.head.log_std_width,
+            activation=config.activation,
             device=self.device,
         )
         for i in range(self._stacked):
@@ -323,6 +324,7 @@ class PopulationPPO:
             obs_dim=self.world.obs_dim,
             memory_width=self._memory_width,
             hidden=self.config.hidden,
+            activation=self.config.activation,
             rescale_actions=self.config.rescale_actions,
             candidate=self.members[member].candidate,
             seed=self.members[member].seed,

@@ -77,16 +77,26 @@ def exported(name: str, feature: str, jail, out: Path, policy: Path | None = Non
 
 
 @pytest.mark.parametrize(
-    ("name", "feature"),
-    [("hopper", "torso_velocity"), pytest.param("lunar_lander", "leg_contact", marks=pytest.mark.slow)],
+    ("name", "feature", "activation"),
+    [
+        ("hopper", "torso_velocity", "tanh"),
+        pytest.param("hopper", "torso_velocity", "relu", marks=pytest.mark.slow),
+        pytest.param("lunar_lander", "leg_contact", "tanh", marks=pytest.mark.slow),
+    ],
 )
-def test_the_policy_acts_as_in_rewardsmith(name, feature, jail, tmp_path):
+def test_the_policy_acts_as_in_rewardsmith(name, feature, activation, jail, tmp_path):
     environment = resolve_env(name)
     world = environment.make_world(1)
     inputs, hidden, action = world.obs_dim + 1, (16, 8), environment.interface.action
     outputs = action.n or int(np.prod(action.shape))
     info = PolicyInfo(
-        env=environment.spec, action=action, obs_dim=world.obs_dim, memory_width=1, hidden=hidden, rescale_actions=True
+        env=environment.spec,
+        action=action,
+        obs_dim=world.obs_dim,
+        memory_width=1,
+        hidden=hidden,
+        activation=activation,
+        rescale_actions=True,
     )
     rng = torch.Generator().manual_seed(0)
     shapes = itertools.pairwise([inputs, *hidden, outputs])

@@ -25,7 +25,7 @@ EVERYBODY = [(c, s) for c in "abcd" for s in (0, 1, 2)]
 WIDE = SMALL.model_copy(update={"hidden": (64, 64), "num_envs": 16, "minibatch_size": 64, "env_steps": 960})
 ODD = PpoConfig(
     env_steps=105 * 2, num_envs=5, rollout_steps=21, minibatch_size=7, epochs=1, hidden=(32, 96), evaluations=1,
-    entropy_coef=0.01,
+    entropy_coef=0.01, activation="relu",
 )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -28,7 +30,7 @@ def twin_loss(net: ActorCritic, flat: Tensor, head: Head, batch: Batch, config: 
         x = batch.x
         for i in range(net.depth):
             x = torch.baddbmm(net.view(f"{name}.{i}.bias", flat), x, net.view(f"{name}.{i}.weight", flat))
-            x = torch.tanh(x) if i < net.depth - 1 else x
+            x = getattr(torch, config.activation)(x) if i < net.depth - 1 else x
         return x
 
     out, value = run("policy"), run("value")[..., 0]
@@ -42,13 +44,21 @@ def twin_loss(net: ActorCritic, flat: Tensor, head: Head, batch: Batch, config: 
     return (policy_loss + config.value_coef * value_loss - config.entropy_coef * entropy).sum()
 
 
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda a: a.kind)
-def test_gradient_is_that_of_the_loss(action: ActionSpec) -> None:
+def test_gradient_is_that_of_the_loss(action: ActionSpec, activation: Literal["tanh", "relu"]) -> None:
     torch.manual_seed(0)
+    config = CONFIG.model_copy(update={"activation": activation})
     members, rows, inputs = 3, 40, 5
     head = make_head(action, rescale=True)
     net = ActorCritic(
-        members, inputs, padded(head.width), CONFIG.hidden, log_std=head.log_std_width, dtype=torch.float64
+        members,
+        inputs,
+        padded(head.width),
+        CONFIG.hidden,
+        log_std=head.log_std_width,
+        activation=activation,
+        dtype=torch.float64,
     )
     for i in range(members):
         net.initialize(i, np.random.default_rng(i), inputs=inputs, outputs=head.width)
@@ -60,8 +70,8 @@ def test_gradient_is_that_of_the_loss(action: ActionSpec) -> None:
     batch = Batch(x, raw, old, torch.randn_like(old), torch.randn_like(old))
 
     flat = net.flat.clone().requires_grad_(True)
-    (expected,) = torch.autograd.grad(twin_loss(net, flat, head, batch, CONFIG), flat)
-    ppo_gradient(net, head, batch, CONFIG)
+    (expected,) = torch.autograd.grad(twin_loss(net, flat, head, batch, config), flat)
+    ppo_gradient(net, head, batch, config)
     assert expected.abs().max() > 1e-3
     torch.testing.assert_close(net.grad, expected, rtol=1e-9, atol=1e-11)
 

@@ -19,7 +19,7 @@ DTYPES = {"F32": np.float32, "F64": np.float64}
 
 
 class TrainedPolicy:
-    """An MLP with tanh layers behind a fixed observation normalizer."""
+    """An MLP behind a fixed observation normalizer."""
 
     def __init__(self, path: str | Path = HERE / "policy.safetensors") -> None:
         tensors, metadata = _read_safetensors(Path(path))
@@ -27,6 +27,7 @@ class TrainedPolicy:
         self.action: dict[str, Any] = self.info["action"]
         self._mean = tensors["obs.mean"].float()
         self._scale = (1 / torch.sqrt(tensors["obs.var"] + EPS)).float()
+        self._activation = {"tanh": torch.tanh, "relu": torch.relu}[self.info["activation"]]
         count = len(self.info["hidden"]) + 1
         self._layers = [(tensors[f"policy.{i}.weight"], tensors[f"policy.{i}.bias"]) for i in range(count)]
 
@@ -34,7 +35,7 @@ class TrainedPolicy:
         """Actions (N, A) float32, or (N,) or (N, A) int64, for inputs (N, obs_dim + memory) float32."""
         x = ((inputs - self._mean) * self._scale).clamp(-CLIP, CLIP)
         for weight, bias in self._layers[:-1]:
-            x = torch.tanh(x @ weight + bias)
+            x = self._activation(x @ weight + bias)
         weight, bias = self._layers[-1]
         out = x @ weight + bias
         spec = self.action
