@@ -2,7 +2,7 @@
 
 import torch
 
-from rewardsmith.envs.planar import lowest_point, reach
+from rewardsmith.envs.planar import ankle, lowest_point, reach
 from rewardsmith.types import FeatureSpec
 
 DT = 0.008
@@ -50,13 +50,8 @@ FEATURES = (
 def features(fields):
     qpos, qvel = fields["qpos"], fields["qvel"]
     pitch = qpos[:, 2]
-    thigh = pitch - qpos[:, 3]
-    leg = thigh - qpos[:, 4]
-    foot = leg - qpos[:, 5]
-    hip = reach(qpos[:, :2], pitch, (0.0, -0.2))
-    knee = reach(hip, thigh, (0.0, -0.45))
-    ankle = reach(knee, leg, (0.0, -0.5))
-    sole = reach(ankle, foot, (0.065, 0.0))  # middle of the foot's capsule, whose half length is 0.195
+    joint, foot = ankle(qpos[:, :2], pitch, qpos[:, 3:])
+    sole = reach(joint, foot, (0.065, 0.0))  # middle of the foot's capsule, whose half length is 0.195
     foot_height = lowest_point(sole, foot, half=(0.195, 0.0), radius=0.06)
     return {
         "torso_x": qpos[:, 0],

@@ -15,17 +15,22 @@ from rewardsmith.envs.construct import bare_env, gym_spec, gymnasium_asset
 from rewardsmith.envs.gym_world import GymWorld
 from rewardsmith.envs.introspect import Description, describe
 from rewardsmith.envs.metrics import Metric, NativeMetric, PackMetric
-from rewardsmith.envs.mujoco_world import MujocoWorld, backend_fields
+from rewardsmith.envs.mujoco_world import MUJOCO_TASK, MujocoWorld, backend_fields
 from rewardsmith.envs.pack import Pack, TaskInfo, TrainingDefaults
 from rewardsmith.envs.physics import BatchBackend, load_mujoco
-from rewardsmith.envs.rendering import MujocoArtist, draw_gym
+from rewardsmith.envs.randomization import Randomization
+from rewardsmith.envs.rendering import ClassicArtist, MujocoArtist, draw_gym
 from rewardsmith.envs.spaces import action_spec, observation_leaves
+from rewardsmith.envs.torch_world import TORCH_TASK, TorchWorld
 from rewardsmith.envs.world import VecWorld
 from rewardsmith.errors import EnvironmentFault, unknown
 from rewardsmith.types import EnvSpec, FeatureSpec, RewardInterface
 
 DEFAULT_HORIZON = 1000
 """Time limit of an environment that declares none."""
+
+RANDOMIZE = "randomize"
+"""Keyword argument of every MuJoCo pack: what each episode changes in the model, see `Randomization`."""
 
 
 class Environment:
@@ -147,19 +152,28 @@ class GymEnvironment(Environment):
 
 
 class PackEnvironment(Environment):
-    """An environment pack."""
+    """An environment pack.
+
+    Attributes:
+        native_kwargs: what of `spec.kwargs` is for the Gymnasium environment that the pack stands for.
+    """
+
+    native_kwargs: dict[str, Any]
 
     def __init__(self, pack: Pack, spec: EnvSpec) -> None:
         """Raises: EnvironmentFault: the pack has a mistake, or an option is not one of the pack's."""
         self.spec, self.name, self.pack = spec, pack.name, pack
         file = pack.file
+        options = (*file.env.options, RANDOMIZE) if file.env.backend == "mujoco" else file.env.options
         for option in spec.kwargs:
-            if option not in file.env.options:
+            if option not in options:
                 raise EnvironmentFault(
-                    f"{pack.name}: {unknown('option', option, file.env.options)}",
+                    f"{pack.name}: {unknown('option', option, options)}",
                     hint="the pack's features and rewards hold for its own settings: pass a listed option, or name "
                     f"the Gymnasium id {file.env.gymnasium} instead of the pack",
                 )
+        self.native_kwargs = {key: value for key, value in spec.kwargs.items() if key != RANDOMIZE}
+        self._randomize = Randomization(spec.kwargs[RANDOMIZE], pack.name) if RANDOMIZE in spec.kwargs else None
         try:
             self._registered = gym_spec(file.env.gymnasium)
         except EnvironmentFault as error:
@@ -190,9 +204,7 @@ class PackEnvironment(Environment):
     def make_world(self, num_envs: int, *, threads: int = 1) -> VecWorld:
         env = self.pack.file.env
         if env.backend == "mujoco":
-            task: Any = self.pack.module("world.py")
-            for needed in ("FIELDS", "noise", "start", "observation", "terminated", "native_reward"):
-                self.pack.member("world.py", needed)
+            task = self._members(MUJOCO_TASK)
             world: VecWorld = MujocoWorld(
                 BatchBackend(self._model, num_envs, backend_fields(task), threads=threads),
                 task,
@@ -201,6 +213,16 @@ class PackEnvironment(Environment):
                 frame_skip=env.frame_skip,
                 featurize=self._featurize,
                 draw=MujocoArtist(**self.pack.file.camera.model_dump()),
+                randomize=self._randomize,
+            )
+        elif env.backend == "torch":
+            world = TorchWorld(
+                self._members(TORCH_TASK),
+                num_envs,
+                self.interface.action,
+                horizon=self.horizon,
+                featurize=self._featurize,
+                draw=ClassicArtist(self._make),
             )
         else:
             module = self.pack.module("features.py")
@@ -219,6 +241,12 @@ class PackEnvironment(Environment):
             self._check(world)
             self._checked = True
         return world
+
+    def _members(self, names: tuple[str, ...]) -> Any:
+        """The pack's world.py, which has to define `names`."""
+        for name in names:
+            self.pack.member("world.py", name)
+        return self.pack.module("world.py")
 
     def _featurize(self, fields: dict[str, Tensor]) -> dict[str, Tensor]:
         values = self._function(fields)

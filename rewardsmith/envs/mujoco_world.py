@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from rewardsmith.envs.physics import PhysicsBackend
-from rewardsmith.envs.world import VecWorld
+from rewardsmith.envs.randomization import Randomization
+from rewardsmith.envs.world import TensorWorld, reset_generator
 from rewardsmith.types import ActionSpec
 
 BEFORE = "before:"
@@ -18,7 +19,11 @@ BEFORE = "before:"
 
 
 class MujocoTask(Protocol):
-    """What a pack's world.py states. All tensors are float64 and batched; `fields` are those named in FIELDS."""
+    """What a pack's world.py states. All tensors are float64 and batched; `fields` are those named in FIELDS.
+
+    Fields that only `observation`, `terminated` and `native_reward` read may be named in an optional HIDDEN instead of
+    in FIELDS: features do not see them and nobody records them.
+    """
 
     FIELDS: Sequence[str]
 
@@ -43,15 +48,22 @@ class MujocoTask(Protocol):
         ...
 
 
+MUJOCO_TASK = ("FIELDS", "noise", "start", "observation", "terminated", "native_reward")
+"""What a world.py has to define."""
+
+
+def _read(task: MujocoTask) -> tuple[str, ...]:
+    """All fields that a task's functions read."""
+    return (*task.FIELDS, *getattr(task, "HIDDEN", ()))
+
+
 def backend_fields(task: MujocoTask) -> list[str]:
     """The fields a backend must keep for a task."""
-    return list(dict.fromkeys(["qpos", "qvel", *(name.removeprefix(BEFORE) for name in task.FIELDS)]))
+    return list(dict.fromkeys(["qpos", "qvel", *(name.removeprefix(BEFORE) for name in _read(task))]))
 
 
-class MujocoWorld(VecWorld):
+class MujocoWorld(TensorWorld):
     """See `VecWorld`. Starts are drawn from each row's seed exactly as `gymnasium.Env.reset(seed=...)` draws them."""
-
-    can_restore = True
 
     def __init__(
         self,
@@ -63,33 +75,36 @@ class MujocoWorld(VecWorld):
         frame_skip: int,
         featurize: Callable[[dict[str, Tensor]], dict[str, Tensor]],
         draw: Callable[[Any, np.ndarray, int], np.ndarray],
+        randomize: Randomization | None = None,
     ) -> None:
         """Args:
         featurize: raw fields to named features.
         draw: (model, integration state (n,), size) to a picture.
+        randomize: what each episode changes in its model.
         """
         self._backend, self._task, self._featurize, self._draw = backend, task, featurize, draw
         self.action, self.horizon, self.device = action, horizon, backend.device
         self._frame_skip, self._dt = frame_skip, frame_skip * backend.model.opt.timestep
-        views = backend.fields()
-        self._fields = {name: views[name] for name in task.FIELDS if not name.startswith(BEFORE)}
-        self._before = {
-            name: views[name.removeprefix(BEFORE)].clone() for name in task.FIELDS if name.startswith(BEFORE)
-        }
-        self._fields |= self._before
+        views, names = backend.fields(), _read(task)
+        self._before = {name: views[name.removeprefix(BEFORE)].clone() for name in names if name.startswith(BEFORE)}
+        self._fields = {name: views[name] for name in names if not name.startswith(BEFORE)} | self._before
+        self._shown = {name: self._fields[name] for name in task.FIELDS}
         self._saved = [name for name in backend_fields(task) if name not in ("qpos", "qvel")]
         backend.reset(np.arange(backend.num_envs))
         self._qpos0 = backend.view("qpos")[:1].clone()
         self._qvel0 = backend.view("qvel")[:1].clone()
         self._allocate(backend.num_envs, task.observation(self._fields).shape[1])
-        self._t = torch.zeros(self.num_envs, dtype=torch.int64)
+        self._randomize = randomize
+        self._factors = np.ones((self.num_envs, len(randomize.ranges) if randomize else 0))
 
     def reset(self, ids: np.ndarray, seeds: np.ndarray) -> None:
         if len(ids) == 0:
             return
         ids = np.asarray(ids, dtype=np.int64)
-        noise = np.stack([self._task.noise(generator(seed)) for seed in seeds])
+        noise = np.stack([self._task.noise(reset_generator(seed)) for seed in seeds])
         qpos, qvel = self._task.start(torch.from_numpy(noise).to(self.device), self._qpos0, self._qvel0)
+        if self._randomize:
+            self._set_factors(ids, self._randomize.draw(seeds))
         self._backend.reset(ids)
         self._backend.set("qpos", ids, qpos)
         self._backend.set("qvel", ids, qvel)
@@ -98,13 +113,13 @@ class MujocoWorld(VecWorld):
         views = self._backend.fields()
         for name, buffer in self._before.items():
             buffer[rows] = views[name.removeprefix(BEFORE)][rows]
-        self._t[rows] = 0
-        self._clear(rows)
+        self._begin(rows)
         self.obs[rows] = self._task.observation({name: field[rows] for name, field in self._fields.items()}).float()
 
-    def _clear(self, rows: Tensor) -> None:
-        self.terminated[rows] = self.truncated[rows] = self.diverged[rows] = False
-        self.native_reward[rows] = 0.0
+    def _set_factors(self, ids: np.ndarray, factors: np.ndarray) -> None:
+        assert self._randomize is not None
+        self._factors[ids] = factors
+        self._backend.scale(ids, dict(zip(self._randomize.ranges, factors.T, strict=True)))
 
     def step(self, action: Tensor) -> None:
         views = self._backend.fields()
@@ -122,7 +137,7 @@ class MujocoWorld(VecWorld):
         torch.logical_and(self._t >= self.horizon, ~self.terminated, out=self.truncated)
 
     def fields(self) -> dict[str, Tensor]:
-        return self._fields
+        return self._shown
 
     def featurize(self, fields: dict[str, Tensor]) -> dict[str, Tensor]:
         return self._featurize(fields)
@@ -130,30 +145,16 @@ class MujocoWorld(VecWorld):
     def render(self, id: int = 0, *, size: int = 256) -> np.ndarray:
         return self._draw(self._backend.model, self._backend.view("state")[id].numpy(), size)
 
-    def get_state(self, ids: np.ndarray) -> dict[str, np.ndarray]:
-        rows = torch.from_numpy(np.asarray(ids, dtype=np.int64))
-        return {name: buffer[rows].numpy().copy() for name, buffer in self._restorable().items()}
-
     def set_state(self, ids: np.ndarray, state: dict[str, np.ndarray]) -> None:
-        rows = torch.from_numpy(np.asarray(ids, dtype=np.int64))
-        for name, buffer in self._restorable().items():
-            buffer[rows] = torch.from_numpy(np.ascontiguousarray(state[name]))
+        super().set_state(ids, state)
+        if self._randomize and len(ids):
+            ids = np.asarray(ids, dtype=np.int64)
+            self._set_factors(ids, self._factors[ids])
 
-    def _restorable(self) -> dict[str, Tensor]:
-        """Everything that a step reads or that is shown before the next step."""
+    def _state_buffers(self) -> dict[str, Tensor]:
         return {
             "physics": self._backend.view("state"),
-            "t": self._t,
-            "obs": self.obs,
-            "terminated": self.terminated,
-            "truncated": self.truncated,
-            "diverged": self.diverged,
-            "native_reward": self.native_reward,
+            **({"factors": torch.from_numpy(self._factors)} if self._randomize else {}),
             **{f"field.{name}": self._backend.view(name) for name in self._saved},
             **{f"field.{name}": buffer for name, buffer in self._before.items()},
         }
-
-
-def generator(seed: int | np.integer) -> np.random.Generator:
-    """The generator `gymnasium.Env.reset(seed=seed)` makes."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(int(seed))))

@@ -3,13 +3,14 @@
 A field is named as in MjData (`qpos`, `xpos`), optionally followed by an element: `xpos:fingertip`,
 `geom_xpos:foot_geom`, `sensordata:gyro`. State fields (`qpos`, `qvel`, `ctrl`, ...) are live views; derived fields are
 copied after each call and belong to the state before the last substep, exactly as Gymnasium's environments see them.
+`cfrc_ext` is computed after each step, which costs; like Gymnasium's it is zero after a reset.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -55,6 +56,10 @@ class PhysicsBackend(Protocol):
         """Make derived fields of rows `ids` current."""
         ...
 
+    def scale(self, ids: np.ndarray, factors: Mapping[str, np.ndarray]) -> None:
+        """Give rows `ids` (k,) their own model: the base model with properties of `SCALABLE` times `factors` (k,)."""
+        ...
+
 
 def load_mujoco() -> Any:
     """The mujoco module, its warnings sent to logging: it neither prints them nor writes MUJOCO_LOG.TXT."""
@@ -63,6 +68,20 @@ def load_mujoco() -> Any:
     return mujoco
 
 
+SCALABLE = {
+    "mass": ("body_mass", "body_inertia"),
+    "friction": ("geom_friction",),
+    "damping": ("dof_damping",),
+    "armature": ("dof_armature",),
+    "stiffness": ("jnt_stiffness",),
+    "motor_strength": ("actuator_gear",),
+    "gravity": ("opt.gravity",),
+    "fluid_density": ("opt.density",),
+    "fluid_viscosity": ("opt.viscosity",),
+}
+"""Properties of a model that may differ between simulations, with the MjModel fields that hold them."""
+
+_FORCES = "cfrc_ext"  # MuJoCo computes it only when asked to
 _STATE_FIELDS = frozenset({"qpos", "qvel", "act", "ctrl", "time", "mocap_pos", "mocap_quat"})
 
 
@@ -79,13 +98,16 @@ class BatchBackend:
         from mujoco.batch import Batch
 
         self.model, self.num_envs, self.device = model, num_envs, torch.device("cpu")
-        self._batch = Batch(model, num_envs, threads)
+        self._sources = {name: self._source(name) for name in names}
+        self._forces: np.ndarray | None = None
+        if any(base == _FORCES for base, _ in self._sources.values()):
+            self._forces, self._scratch = np.zeros((num_envs, model.nbody, 6)), mujoco.MjData(model)
+        self._batch = Batch(model, num_envs, threads, persistent=self._forces is not None)
         self._state = self._batch.state
         self._before = self._state.copy()
         # The warning counters that mean a blown-up simulation.
         self._bad = [getattr(mujoco.mjtWarning, f"mjWARN_BAD{q}").value for q in ("QPOS", "QVEL", "QACC")]
         self._ctrl = self._batch.bind("ctrl")
-        self._sources = {name: self._source(name) for name in names}
         self._views = {name: self._view_of(name) for name in names}
 
     def _source(self, name: str) -> tuple[str, tuple]:
@@ -109,7 +131,7 @@ class BatchBackend:
     def _view_of(self, name: str) -> Tensor:
         base, index = self._sources[name]
         try:
-            array = self._batch.bind(base)[:, *index]
+            array = self._array(base)[:, *index]
         except (AttributeError, ValueError, KeyError) as error:
             raise EnvironmentFault(
                 f"MuJoCo has no bindable field {base!r}: {error}", hint="correct FIELDS in the pack's world.py"
@@ -118,10 +140,21 @@ class BatchBackend:
             return torch.from_numpy(array)
         return torch.from_numpy(array.copy())  # refilled by _refresh; a copy, so that a saved row can be put back
 
+    def _array(self, base: str) -> np.ndarray:
+        return self._forces if base == _FORCES and self._forces is not None else self._batch.bind(base)
+
     def _refresh(self, ids: np.ndarray | slice) -> None:
         for name, (base, index) in self._sources.items():
             if base not in _STATE_FIELDS:
-                self._views[name].numpy()[ids] = self._batch.bind(base)[ids, *index]
+                self._views[name].numpy()[ids] = self._array(base)[ids, *index]
+
+    def _measure_forces(self, forces: np.ndarray, ids: np.ndarray | slice) -> None:
+        """External forces on bodies of rows `ids`. They follow from contacts, whatever the row's masses are."""
+        mujoco = load_mujoco()
+        for i in np.arange(self.num_envs)[ids].tolist():
+            self._batch.get_data(i, self._scratch)
+            mujoco.mj_rnePostConstraint(self.model, self._scratch)
+            forces[i] = self._scratch.cfrc_ext
 
     def fields(self) -> dict[str, Tensor]:
         return self._views
@@ -155,6 +188,8 @@ class BatchBackend:
         if faults.size:  # MuJoCo has reset such a row to its defaults: back to the last real state
             self._state[faults] = self._before[faults]
             good = np.flatnonzero(~blown)
+        if self._forces is not None:
+            self._measure_forces(self._forces, good)
         self._refresh(good)
         return faults
 
@@ -163,4 +198,15 @@ class BatchBackend:
 
     def forward(self, ids: np.ndarray) -> None:
         self._batch.forward(np.sort(ids).astype(np.int32))
+        if self._forces is not None:
+            self._forces[ids] = 0.0
         self._refresh(ids)
+
+    def scale(self, ids: np.ndarray, factors: Mapping[str, np.ndarray]) -> None:
+        for name, values in factors.items():
+            for field in SCALABLE[name]:
+                own = self._batch.expand(field)
+                base = self.model.opt if field.startswith("opt.") else self.model
+                usual = np.asarray(getattr(base, field.removeprefix("opt.")))
+                own[ids] = np.multiply.outer(values, usual)
+        self._batch.set_const(np.sort(ids).astype(np.int32))

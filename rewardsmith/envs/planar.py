@@ -17,3 +17,16 @@ def lowest_point(middle: Tensor, pitch: Tensor, *, half: tuple[float, float], ra
     """Height (M,) of the lowest point of a capsule: `half` (x, z) goes from `middle` (M, 2) to one cap's centre."""
     ends = torch.stack([reach(middle, pitch, half)[:, 1], reach(middle, pitch, (-half[0], -half[1]))[:, 1]])
     return ends.amin(0) - radius
+
+
+def ankle(torso: Tensor, pitch: Tensor, joints: Tensor) -> tuple[Tensor, Tensor]:
+    """Ankle (M, 2) and pitch of the foot (M,) of a leg of Hopper-v5 and Walker2d-v5.
+
+    Args:
+        torso: its middle, (M, 2).
+        pitch: of the torso, (M,).
+        joints: angles of thigh, leg and foot, (M, 3).
+    """
+    thigh, leg, foot = (pitch[:, None] - joints.cumsum(1)).unbind(1)
+    knee = reach(reach(torso, pitch, (0.0, -0.2)), thigh, (0.0, -0.45))
+    return reach(knee, leg, (0.0, -0.5)), foot

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,20 @@ def _mjv_camera(
     if lookat is not None:
         camera.lookat[:] = lookat
     return camera
+
+
+class ClassicArtist:
+    """Draws states of one of Gymnasium's classic control environments, which is made at the first picture and kept."""
+
+    def __init__(self, make_env: Callable[[], Any]) -> None:
+        self._make, self._env = make_env, None
+
+    def __call__(self, state: np.ndarray, size: int) -> np.ndarray:
+        if self._env is None:
+            self._env = self._make()
+            self._env.reset(seed=0)
+        self._env.unwrapped.state = state
+        return draw_gym(self._env, size)
 
 
 def draw_gym(env: Any, size: int) -> np.ndarray:

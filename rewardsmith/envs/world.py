@@ -88,3 +88,49 @@ class VecWorld(ABC):
 
     def close(self) -> None:  # noqa: B027  most worlds hold nothing that needs closing
         """Release what the world holds. The world is unusable afterwards."""
+
+
+class TensorWorld(VecWorld):
+    """A world whose whole state lies in tensors with a row for each environment. It counts steps in `_t`."""
+
+    can_restore = True
+    _t: Tensor
+
+    def _allocate(self, num_envs: int, obs_dim: int) -> None:
+        super()._allocate(num_envs, obs_dim)
+        self._t = torch.zeros(num_envs, dtype=torch.int64)
+
+    def _state_buffers(self) -> dict[str, Tensor]:
+        """What a step reads, beyond the number of steps and the attributes of `VecWorld`."""
+        raise NotImplementedError
+
+    def _begin(self, rows: Tensor) -> None:
+        """Count and flags of new episodes."""
+        self._t[rows] = 0
+        self.terminated[rows] = self.truncated[rows] = self.diverged[rows] = False
+        self.native_reward[rows] = 0.0
+
+    def get_state(self, ids: np.ndarray) -> dict[str, np.ndarray]:
+        rows = torch.from_numpy(np.asarray(ids, dtype=np.int64))
+        return {name: buffer[rows].cpu().numpy() for name, buffer in self._restorable().items()}
+
+    def set_state(self, ids: np.ndarray, state: dict[str, np.ndarray]) -> None:
+        rows = torch.from_numpy(np.asarray(ids, dtype=np.int64))
+        for name, buffer in self._restorable().items():
+            buffer[rows] = torch.from_numpy(np.ascontiguousarray(state[name])).to(self.device)
+
+    def _restorable(self) -> dict[str, Tensor]:
+        return {
+            **self._state_buffers(),
+            "t": self._t,
+            "obs": self.obs,
+            "terminated": self.terminated,
+            "truncated": self.truncated,
+            "diverged": self.diverged,
+            "native_reward": self.native_reward,
+        }
+
+
+def reset_generator(seed: int | np.integer) -> np.random.Generator:
+    """The generator `gymnasium.Env.reset(seed=seed)` makes."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(int(seed))))

@@ -21,16 +21,17 @@ def describe_environment(environment: Environment) -> dict[str, Any]:
     Raises: EnvironmentFault: a field that cannot be read outside rewardsmith.
     """
     if isinstance(environment, PackEnvironment):
-        return _common(environment, environment.pack.file.env.gymnasium) | _pack(environment)
-    return _common(environment, environment.name) | _gymnasium(environment)
+        gymnasium = environment.pack.file.env.gymnasium
+        return _common(environment, gymnasium, environment.native_kwargs) | _pack(environment)
+    return _common(environment, environment.name, environment.spec.kwargs) | _gymnasium(environment)
 
 
-def _common(environment: Environment, gymnasium: str) -> dict[str, Any]:
+def _common(environment: Environment, gymnasium: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     action = environment.interface.action
     return {
         "name": environment.name,
         "gymnasium": gymnasium,
-        "kwargs": environment.spec.kwargs,
+        "kwargs": kwargs,
         "horizon": environment.horizon,
         "gamma": environment.training.gamma,
         "action": {"kind": action.kind, "low": action.low, "high": action.high},
@@ -39,7 +40,7 @@ def _common(environment: Environment, gymnasium: str) -> dict[str, Any]:
 
 def _pack(environment: PackEnvironment) -> dict[str, Any]:
     pack = environment.pack
-    env = bare_env(pack.file.env.gymnasium, environment.spec.kwargs)
+    env = bare_env(pack.file.env.gymnasium, environment.native_kwargs)
     try:
         leaves = observation_leaves(env.observation_space, pack.name)
     finally:

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from rewardsmith.envs import resolve_env
+from rewardsmith.envs.pack import bundled_packs
 from rewardsmith.envs.physics import load_mujoco
 
-PACKS = ("half_cheetah", "hopper", "lunar_lander", "mountain_car_continuous", "reacher")
+PACKS = sorted(bundled_packs())
 
 
 def lowest_of_capsule(data, model, name):
@@ -19,25 +20,74 @@ def lowest_of_capsule(data, model, name):
     return data.geom(name).xpos[2] - abs(axis[2]) * geom.size[1] - geom.size[0]
 
 
+def posed(environment, rng):
+    """A simulation in a random pose, and the pack's features of it."""
+    mujoco = load_mujoco()
+    world = environment.make_world(1)
+    data = mujoco.MjData(environment._model)
+    data.qpos[:] = rng.uniform(-1.0, 1.0, data.qpos.shape)
+    mujoco.mj_kinematics(environment._model, data)
+    fields = {name: field.clone() for name, field in world.fields().items()}
+    fields["qpos"] = torch.from_numpy(data.qpos.copy())[None]
+    return data, world.featurize(fields)
+
+
 @pytest.mark.parametrize(
     ("pack", "feature", "geoms"),
-    [("hopper", "foot_height", ["foot_geom"]), ("half_cheetah", "foot_heights", ["bfoot", "ffoot"])],
+    [
+        ("hopper", "foot_height", ["foot_geom"]),
+        ("half_cheetah", "foot_heights", ["bfoot", "ffoot"]),
+        ("walker2d", "foot_heights", ["foot_geom", "foot_left_geom"]),
+        ("ant", "foot_heights", [f"{leg}_ankle_geom" for leg in ("left", "right", "third", "fourth")]),
+    ],
 )
 def test_foot_heights_are_those_of_the_model(pack, feature, geoms):
-    mujoco = load_mujoco()
     environment = resolve_env(pack)
-    world = environment.make_world(1)
-    model = environment._model
-    data = mujoco.MjData(model)
     rng = np.random.default_rng(0)
     for _ in range(20):
-        qpos = rng.uniform(-1.0, 1.0, (1, model.nq))
-        data.qpos[:] = qpos[0]
-        mujoco.mj_kinematics(model, data)
-        fields = {"qpos": qpos, "qvel": 0 * qpos, "before:qpos": qpos}
-        got = world.featurize({name: torch.from_numpy(value) for name, value in fields.items()})[feature]
-        wanted = [lowest_of_capsule(data, model, name) for name in geoms]
-        assert got.reshape(-1).tolist() == pytest.approx(wanted, abs=1e-6)
+        data, features = posed(environment, rng)
+        wanted = [lowest_of_capsule(data, environment._model, name) for name in geoms]
+        assert features[feature].reshape(-1).tolist() == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.mark.parametrize(("pack", "column", "sign"), [("ant", 2, 1), ("humanoid", 2, 1), ("humanoid_standup", 0, -1)])
+def test_orientations_are_those_of_the_model(pack, column, sign):
+    environment = resolve_env(pack)
+    rng = np.random.default_rng(1)
+    for _ in range(5):
+        data, features = posed(environment, rng)
+        axes = data.body("torso").xmat.reshape(3, 3)
+        assert features["upright"].item() == pytest.approx(sign * axes[2, column], abs=1e-6)
+        if "heading" in features:
+            assert features["heading"][0].tolist() == pytest.approx(axes[:2, 0].tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize("pack", ["humanoid", "humanoid_standup"])
+def test_standing_goal_states_stand_on_the_ground(pack):
+    """The feet that goals.py states are where the model has them, at or just above the ground."""
+    mujoco = load_mujoco()
+    environment = resolve_env(pack)
+    states = environment.pack.member("goals.py", "goal_states")(5, np.random.default_rng(0))
+    data = mujoco.MjData(environment._model)
+    for i in range(5):
+        data.qpos[:] = states["qpos"][i]
+        mujoco.mj_kinematics(environment._model, data)
+        for side in ("right", "left"):
+            stated = states[f"geom_xpos:{side}_foot"][i]
+            assert stated.tolist() == pytest.approx(data.geom(f"{side}_foot").xpos.tolist(), abs=0.01)
+            assert 0.07 <= stated[2] < 0.2
+
+
+def test_contact_forces_show_in_the_features_only_while_there_is_contact():
+    world = resolve_env("ant").make_world(2)
+    world.reset(np.arange(2), np.arange(2, dtype=np.uint64))
+    felt = lambda: world.featurize(world.fields())["contact_force_square"]
+    assert felt().tolist() == [0, 0]
+    for _ in range(10):
+        world.step(torch.zeros(2, 8))
+    assert (felt() > 0.1).all()
+    world.reset(np.array([1]), np.array([3], dtype=np.uint64))
+    assert felt()[0] > 0.1 and felt()[1] == 0
 
 
 def test_reacher_fingertip_velocity_is_the_derivative_of_its_position():

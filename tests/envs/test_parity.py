@@ -10,24 +10,44 @@ import pytest
 import torch
 
 from rewardsmith.envs import resolve_env
+from rewardsmith.envs.pack import bundled_packs
 from rewardsmith.reward.compile import compile_reward, reward_jail
 
-PACKS = {
-    "hopper": "Hopper-v5",
+MUJOCO = {
+    "ant": "Ant-v5",
     "half_cheetah": "HalfCheetah-v5",
+    "hopper": "Hopper-v5",
+    "humanoid": "Humanoid-v5",
+    "humanoid_standup": "HumanoidStandup-v5",
+    "inverted_double_pendulum": "InvertedDoublePendulum-v5",
+    "inverted_pendulum": "InvertedPendulum-v5",
+    "pusher": "Pusher-v5",
     "reacher": "Reacher-v5",
-    "mountain_car_continuous": "MountainCarContinuous-v0",
-    "lunar_lander": "LunarLander-v3",
+    "swimmer": "Swimmer-v5",
+    "walker2d": "Walker2d-v5",
 }
-MUJOCO = ("hopper", "half_cheetah", "reacher")
+CLASSIC = {"cartpole": "CartPole-v1", "pendulum": "Pendulum-v1"}
+NATIVE = {
+    "bipedal_walker": "BipedalWalker-v3",
+    "lunar_lander": "LunarLander-v3",
+    "mountain_car_continuous": "MountainCarContinuous-v0",
+}
+BALANCING = ("cartpole", "inverted_pendulum", "inverted_double_pendulum")  # success is to last: no state shows it
+PACKS = MUJOCO | CLASSIC | NATIVE
 STEPS = 1000
 
 
-def actions(world, rng, calm=1.0):
+def test_every_pack_is_compared():
+    assert set(PACKS) == set(bundled_packs())
+    registered = {id for id in gym.registry if id.endswith("-v5") and "mujoco" in str(gym.spec(id).entry_point)}
+    assert set(MUJOCO.values()) == registered
+
+
+def actions(world, rng):
     if world.action.kind == "discrete":
         return torch.from_numpy(rng.integers(world.action.n, size=world.num_envs))
     shape = (world.num_envs, *world.action.shape)
-    return torch.from_numpy(rng.uniform(-calm, calm, shape).astype(np.float32))
+    return torch.from_numpy(rng.uniform(world.action.low, world.action.high, shape).astype(np.float32))
 
 
 def copied(fields):
@@ -42,9 +62,10 @@ def ulps(a, b):
 @pytest.mark.parametrize("name", MUJOCO)
 def test_mujoco_packs_equal_gymnasium(name):
     """Resets from the same seeds and 1,000 steps: state and termination bit-identical, the rest to rounding."""
-    rows = 3
+    rows = 2
     world = resolve_env(name).make_world(rows, threads=2)
     envs = [gym.make(PACKS[name]) for _ in range(rows)]
+    assert world.obs_dim == envs[0].observation_space.shape[0]
     rng = np.random.default_rng(7)
     next_seed = 100
 
@@ -119,7 +140,35 @@ def test_human_reward_is_the_native_one(name, jail):
     assert worst <= 1e-6
 
 
-@pytest.mark.parametrize("name", ["mountain_car_continuous", "lunar_lander"])
+@pytest.mark.parametrize("name", CLASSIC)
+def test_classic_control_equals_gymnasium(name):
+    """Resets from the same seeds and 1,000 steps: float32 observations to one unit in the last place."""
+    environment = resolve_env(name)
+    world = environment.make_world(3)
+    world.reset(np.arange(3), np.arange(3, dtype=np.uint64))
+    envs = [gym.make(PACKS[name]) for _ in range(3)]
+    for i, env in enumerate(envs):
+        assert np.array_equal(world.obs[i].numpy(), env.reset(seed=i)[0])
+    rng = np.random.default_rng(0)
+    seed = 3
+    for _ in range(STEPS):
+        action = actions(world, rng)
+        world.step(action)
+        for i, env in enumerate(envs):
+            native = action[i].item() if action.ndim == 1 else action[i].numpy()
+            obs, reward, terminated, truncated, _ = env.step(native)
+            assert ulps(world.obs[i].numpy(), obs).max() <= 1
+            assert world.native_reward[i].item() == pytest.approx(reward, rel=1e-6, abs=1e-9)
+            assert bool(world.terminated[i]) == terminated
+            assert bool(world.truncated[i]) == (truncated and not terminated)
+            if terminated or truncated:
+                world.reset(np.array([i]), np.array([seed], dtype=np.uint64))
+                assert np.array_equal(world.obs[i].numpy(), env.reset(seed=seed)[0])
+                seed += 1
+    assert seed > 3
+
+
+@pytest.mark.parametrize("name", NATIVE)
 def test_gym_worlds_equal_gymnasium(name):
     """Row by row what `gymnasium.make` gives, whatever the other rows do."""
     environment = resolve_env(name)
@@ -143,7 +192,7 @@ def test_gym_worlds_equal_gymnasium(name):
             break
 
 
-@pytest.mark.parametrize("name", PACKS)
+@pytest.mark.parametrize("name", [name for name in PACKS if name not in BALANCING])
 def test_sparse_reward_is_the_success_of_the_metric(name, jail):
     """Over recorded and invented transitions: some step pays exactly where the metric sees success at the end."""
     environment = resolve_env(name)
@@ -167,3 +216,27 @@ def test_sparse_reward_is_the_success_of_the_metric(name, jail):
     assert torch.equal(success, torch.ones(50, dtype=torch.float64))
     paid, *_ = reward(start, action, start | {"terminated": terminated})
     assert torch.equal(paid, torch.zeros(50))
+
+
+@pytest.mark.parametrize("name", BALANCING)
+def test_sparse_reward_of_balancing_is_paid_for_lasting(name, jail):
+    """Three episodes: to the end, fallen in its last step, fallen one step before."""
+    environment = resolve_env(name)
+    assert environment.goal_states(1, np.random.default_rng(0)) is None
+    reward, metric, horizon = load_reward(environment, "sparse", jail), environment.metric(None), environment.horizon
+    world = environment.make_world(3)
+    world.reset(np.arange(3), np.arange(3, dtype=np.uint64))
+    obs, memory = copied(world.featurize(world.fields())), reward.initial_memory(3, "cpu")
+    action = actions(world, np.random.default_rng(1))
+    fall, paid = torch.tensor([horizon + 1, horizon, horizon - 1]), []
+    for t in range(1, horizon + 1):
+        ends = fall == t
+        got = reward(obs, action, obs | {"terminated": ends}, memory=memory)
+        memory = got.memory
+        paid.append(got.total)
+    assert torch.stack(paid).sum(0).tolist() == [1, 0, 1]  # the third one would be over before it is paid
+    assert paid[-1].tolist() == [1, 0, 1]
+    native = torch.zeros(3, dtype=torch.float64)
+    last = metric.step(obs, obs, action=action, native_reward=native, terminated=fall <= horizon)
+    lengths = torch.tensor([horizon, horizon, horizon - 1], dtype=torch.float64)
+    assert metric.episode(last, last, last, last, lengths)[1].tolist() == [1, 0, 0]
