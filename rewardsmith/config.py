@@ -9,6 +9,8 @@ from pydantic import Field, PositiveInt
 from rewardsmith.budget import BudgetLimits
 from rewardsmith.types import EnvSpec, Record
 
+FRESH_SEED = 1000  # first seed of the final comparison; search seeds count from 0
+
 
 class ModelConfig(Record):
     """Which language model writes rewards and goals."""
@@ -50,7 +52,9 @@ class DesignConfig(Record):
     method: str = Field(default="eureka", description="The search method.")
     rounds: PositiveInt = Field(default=2, description="Turns of the loop.")
     candidates: PositiveInt = Field(default=8, description="Rewards proposed in each round.")
-    seeds: PositiveInt = Field(default=2, description="Training seeds of each candidate during the search.")
+    seeds: PositiveInt = Field(
+        default=2, le=FRESH_SEED, description="Training seeds of each candidate during the search."
+    )
     repairs: int = Field(default=2, ge=0, description="How often a refused candidate goes back to its designer.")
     review_rounds: int = Field(
         default=0,
@@ -70,6 +74,11 @@ class DesignConfig(Record):
         default="full", description="What the designer is told (ablation)."
     )
     racing: bool = Field(default=True, description="Drop the weakest candidates early, by the goal alone.")
+    finalist_seeds: PositiveInt = Field(
+        default=4,
+        le=FRESH_SEED,
+        description="Seeds of each finalist of a race at most, paid with the steps that dropped candidates left.",
+    )
     seed: int = Field(default=0, ge=0, description="Root of every random stream of the run.")
     from_reward: str | None = Field(default=None, description="Source of a reward to start from (design --from FILE).")
     rewards: dict[str, str] = Field(

@@ -200,11 +200,47 @@ class MemberResult(Record):
     last_episodes: tuple[tuple[float, float], ...] = ()  # (success, fitness) of each episode of the last evaluation
 
 
+Measure = Literal["success", "fitness"]
+
+
+class Estimate(Record):
+    """A mean, and the 95 % interval that goes with it. Higher is better."""
+
+    value: float
+    low: float
+    high: float
+
+
+class RungStanding(Record):
+    """How a candidate stood at one rung of a race, and why it went on or did not.
+
+    `cut` is the candidate in the last place that goes on for certain. From it and better: `ahead`. Below it goes on
+    whose interval overlaps its own (`close`) while there is room (else `crowded_out`); the others are `behind`.
+    """
+
+    env_steps: int  # of each member so far
+    place: int  # 1 is the best
+    of: int
+    failed: int = 0  # seeds that do not train any more; the fewer, the better the place
+    success: Estimate
+    fitness: Estimate
+    over: Literal["seeds", "episodes, not seeds"]  # what the intervals were made from
+    verdict: Literal["ahead", "close", "crowded_out", "behind"]
+    cut: str
+    cut_measure: Measure  # by which this candidate was compared with the cut
+    cut_score: Estimate
+
+    @property
+    def kept(self) -> bool:
+        return self.verdict in ("ahead", "close")
+
+
 class TrainingResult(Record):
-    """All members of one candidate."""
+    """All members of one candidate, and its standings in the race if there was one."""
 
     candidate: str
     members: tuple[MemberResult, ...]
+    race: tuple[RungStanding, ...] = ()
 
     @property
     def final_scores(self) -> list[tuple[float, float]]:

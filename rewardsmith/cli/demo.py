@@ -31,6 +31,7 @@ def acts(transcript: Path, workers: int | None) -> list[tuple[str, DesignConfig]
                 candidates=6,
                 rounds=2,
                 seeds=2,
+                finalist_seeds=2,
                 final_seeds=5,
                 training={"env_steps": 40_000},
                 workers=workers,

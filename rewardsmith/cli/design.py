@@ -86,7 +86,7 @@ def design(
     method: Annotated[str, typer.Option(help="Search method.")] = "eureka",
     rounds: Annotated[int, typer.Option("--rounds", "--iterations", min=1)] = 2,
     candidates: Annotated[int, typer.Option(min=1, help="Rewards a round.")] = 8,
-    seeds: Annotated[int, typer.Option(min=1, help="Training seeds of each candidate.")] = 2,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Training seeds of each candidate.")] = 2,
     final_seeds: Annotated[int, typer.Option(min=0, help="Fresh seeds for the headline comparison; 0 skips it.")] = 5,
     repairs: Annotated[int, typer.Option(min=0, help="How often a refused reward goes back to its designer.")] = 2,
     review_rounds: Annotated[
@@ -98,6 +98,9 @@ def design(
     ] = FeedbackDetail.FULL,
     from_reward: Annotated[Path | None, typer.Option("--from", help="Start from this reward file.")] = None,
     racing: Annotated[bool, typer.Option(help="Drop the weakest candidates early.")] = True,
+    finalist_seeds: Annotated[
+        int, typer.Option(min=1, max=1000, help="Seeds of a race's finalists at most, from the steps it freed.")
+    ] = 4,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     settings: Settings = None,
     temperature: Annotated[float, typer.Option(min=0)] = 1.0,
@@ -161,6 +164,7 @@ def design(
         final_seeds=final_seeds,
         feedback=feedback.value,
         racing=racing,
+        finalist_seeds=finalist_seeds,
         seed=seed,
         from_reward=read_text_file(from_reward) if from_reward else None,
         training=parse_settings(settings or []),  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from rewardsmith.analyze.race import why as standing_in_words
 from rewardsmith.cli.console import results, wash
 from rewardsmith.loop.summary import Candidate, RunSummary, describe
 
@@ -73,7 +74,7 @@ def _candidates(run: RunSummary) -> None:
             str(candidate.state),
             (describe(success) if given else f"{score[0]:.2f}") if score else "",
             (describe(fitness) if given else f"{score[1]:.4g}") if score else "",
-            wash(why(candidate), 100),
+            wash(why(candidate), 160),
         )
     results.print(table)
 
@@ -109,8 +110,6 @@ def why(candidate: Candidate) -> str:
         return next((f.message for f in candidate.verdict.findings if f.severity == "refuse"), "")
     members = candidate.training.members if candidate.training else ()
     errors = [m.error for m in members if m.error]
-    dropped = [m for m in members if m.state == "dropped" and m.curve]
-    if dropped and not errors:
-        success = sum(m.curve[-1].success for m in dropped) / len(dropped)
-        return f"success {success:.2f} after {dropped[0].env_steps:,} env steps"
+    if candidate.training and candidate.training.race and not candidate.training.race[-1].kept and not errors:
+        return standing_in_words(candidate.training.race[-1])
     return errors[0] if errors else ""

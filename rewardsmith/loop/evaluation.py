@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from rewardsmith.analyze.video import encode_mp4
+from rewardsmith.config import FRESH_SEED
 from rewardsmith.envs import Environment, resolve_env
 from rewardsmith.errors import UsageError
-from rewardsmith.loop.summary import FRESH_SEED, load_run, located_goal
+from rewardsmith.loop.summary import load_run, located_goal
 from rewardsmith.store.atomic import write_bytes
 from rewardsmith.train import Policy, Trajectory, evaluate, load_metric, load_policy
 from rewardsmith.types import Goal, Record

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rewardsmith.config import FRESH_SEED
 from rewardsmith.envs import resolve_env
 from rewardsmith.errors import RunError, unknown
 from rewardsmith.export import export_reward
-from rewardsmith.loop.summary import FRESH_SEED, load_run
+from rewardsmith.loop.summary import load_run
 from rewardsmith.store import find_run
 
 

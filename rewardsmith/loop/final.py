@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from rewardsmith.config import FRESH_SEED
 from rewardsmith.errors import EnvironmentFault
 from rewardsmith.loop.evaluation import film_of, record_best, winner_policies
 from rewardsmith.loop.events import RoundStarted
 from rewardsmith.loop.parts import Parts
-from rewardsmith.loop.summary import FILM, FRESH_SEED, SPARSE, located_goal
+from rewardsmith.loop.summary import FILM, SPARSE, located_goal
 from rewardsmith.reward.compile import compile_reward
 from rewardsmith.store.atomic import write_bytes
 from rewardsmith.train import load_policy

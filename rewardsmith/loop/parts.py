@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rewardsmith.analyze.race import why
 from rewardsmith.analyze.reflection import reflect
 from rewardsmith.bank import Bank, concatenate, record_bank, record_simple
 from rewardsmith.bank.simple import EPISODES as SIMPLE_EPISODES
@@ -21,10 +22,10 @@ from rewardsmith.design.designer import Designer, EnvironmentCard, ModelDesigner
 from rewardsmith.design.review import Reviewer
 from rewardsmith.engine import LocalEngine
 from rewardsmith.envs import Environment, resolve_env
-from rewardsmith.errors import RewardsmithError
+from rewardsmith.errors import BudgetSpent, RewardsmithError
 from rewardsmith.jail import Jail
 from rewardsmith.llm import ChatModel, RecordingModel, open_model
-from rewardsmith.loop.events import Observer, PointMeasured, Said
+from rewardsmith.loop.events import CandidateChanged, Observer, PointMeasured, Said
 from rewardsmith.loop.goal import settle_task
 from rewardsmith.loop.model import JournaledModel
 from rewardsmith.loop.summary import best_members, located_goal, spent
@@ -32,8 +33,16 @@ from rewardsmith.reward.compile import prepare, reward_jail
 from rewardsmith.reward.graph import parse_graph
 from rewardsmith.reward.program import RewardProgram
 from rewardsmith.store import Journal, RunFolder
-from rewardsmith.train import PpoConfig, load_metric, load_policy, member_folder, train_population
-from rewardsmith.types import Analysis, Member, Task, TrainingResult, Verdict
+from rewardsmith.train import (
+    PpoConfig,
+    RacingConfig,
+    Rung,
+    load_metric,
+    load_policy,
+    member_folder,
+    train_population,
+)
+from rewardsmith.types import Analysis, CandidateState, Member, Task, TrainingResult, Verdict
 
 BANK_TRANSITIONS = 20_000
 POLICIES, POLICY_EPISODES = 4, 4  # of each round, added to the bank
@@ -216,14 +225,36 @@ class Parts:
                 engine=LocalEngine(workers=self.config.workers),
                 out=self.folder.root,
                 name=key,
-                racing=self.config.racing if racing is None else racing,
+                racing=RacingConfig(
+                    enabled=self.config.racing if racing is None else racing, finalist_seeds=self.config.finalist_seeds
+                ),
                 on_point=lambda member, point: self.observe(PointMeasured(*member, point)),
+                on_rung=self._tell_rung,
+                affords=self._affords,
             )
             return {id: r.model_dump(mode="json") for id, r in results.items()}
 
         results = {id: TrainingResult.model_validate(r) for id, r in self.journal.once(f"{key}/training", make).items()}
         self.pay(key, sum(m.env_steps + m.eval_env_steps for r in results.values() for m in r.members))
         return results
+
+    def _affords(self, env_steps: int) -> bool:
+        try:
+            self.budget.require(env_steps=env_steps)
+        except BudgetSpent:
+            return False
+        return True
+
+    def _tell_rung(self, rung: Rung) -> None:
+        for id, standing in rung.standings.items():
+            if not standing.kept:
+                self.observe(CandidateChanged(id, CandidateState.DROPPED, why(standing)))
+        if rung.more_seeds:
+            finalists = " and ".join(id for id, s in rung.standings.items() if s.kept)
+            count = len(rung.more_seeds)
+            seeds = f"{count} more seed{'s' if count > 1 else ''}"
+            steps = f"{count * self.ppo.iterations * self.ppo.batch:,} env steps a candidate"
+            self.say(f"{finalists} train {seeds} each ({steps}), from what the dropped ones left")
 
     def say(self, text: str) -> None:
         self.observe(Said(text))

@@ -33,7 +33,6 @@ from rewardsmith.types import (
 R = TypeVar("R", bound=Record)
 
 SPARSE = "sparse"  # the id under which the sparse reference reward is trained
-FRESH_SEED = 1000  # first seed of the final comparison; search seeds count from 0
 FILM = "best.mp4"
 
 _MEMBER_STATES = {

@@ -4,18 +4,22 @@
 Checkpoints fall on fixed env steps; a killed job that runs again ends bit-equal to an undisturbed one.
 """
 
-from rewardsmith.train.config import PpoConfig, RacingConfig
+from rewardsmith.train.config import PpoConfig
 from rewardsmith.train.evaluate import EpisodeScores, Trajectory, evaluate
+from rewardsmith.train.following import Following, read_metrics
 from rewardsmith.train.goals import load_metric
 from rewardsmith.train.job import TrainJob, member_folder, run_train_job
 from rewardsmith.train.policy import Policy, load_policy
-from rewardsmith.train.population import read_metrics, train_population
+from rewardsmith.train.population import train_population
+from rewardsmith.train.racing import RacingConfig, Rung
 
 __all__ = [
     "EpisodeScores",
+    "Following",
     "Policy",
     "PpoConfig",
     "RacingConfig",
+    "Rung",
     "TrainJob",
     "Trajectory",
     "evaluate",

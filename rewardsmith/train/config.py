@@ -54,7 +54,9 @@ class PpoConfig(BaseModel):
     value_coef: NonNegativeFloat = Field(default=0.5, description="Weight of the value loss.")
     entropy_coef: NonNegativeFloat = Field(default=0.0, description="Weight of the entropy bonus.")
     max_grad_norm: PositiveFloat = Field(default=0.5, description="Each member's gradient is clipped to this norm.")
-    hidden: tuple[PositiveInt, ...] = Field(default=(64, 64), description="Widths of the hidden layers, multiples of 32.")
+    hidden: tuple[PositiveInt, ...] = Field(
+        default=(64, 64), description="Widths of the hidden layers, multiples of 32."
+    )
     activation: Literal["tanh", "relu"] = Field(default="tanh", description="Nonlinearity of the hidden layers.")
     normalize_obs: bool = Field(default=True, description="Running mean and variance, frozen during a rollout.")
     normalize_reward: Literal["scale_free", "vecnormalize", "off"] = Field(
@@ -116,27 +118,6 @@ class PpoConfig(BaseModel):
     def iterations(self) -> int:
         """Iterations in the budget: as many as fit, at least one."""
         return max(1, self.env_steps // self.batch)
-
-
-class RacingConfig(BaseModel):
-    """Successive dropping of weak candidates at fixed env steps."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    enabled: bool = Field(default=True, description="Off: every candidate is trained to the end.")
-    rungs: tuple[float, ...] = Field(
-        default=(0.25, 0.5), description="Where candidates are dropped, as parts of the budget."
-    )
-    keep: float = Field(default=0.5, gt=0, le=1, description="The part of the candidates that is kept for certain.")
-    at_most: float = Field(default=0.75, gt=0, le=1, description="The part kept at most, however close the scores are.")
-
-    @model_validator(mode="after")
-    def _check(self) -> RacingConfig:
-        if any(not 0 < r < 1 for r in self.rungs) or list(self.rungs) != sorted(set(self.rungs)):
-            raise ValueError(f"rungs {self.rungs} must ascend between 0 and 1")
-        if self.keep > self.at_most:
-            raise ValueError("keep exceeds at_most")
-        return self
 
 
 class Schedule(NamedTuple):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,16 +11,16 @@ from pydantic import ValidationError
 from rewardsmith.engine import Engine, Job, JobOutcome
 from rewardsmith.errors import UsageError
 from rewardsmith.store.atomic import write_bytes
-from rewardsmith.train.config import PpoConfig, RacingConfig, schedule
-from rewardsmith.train.job import TrainJob, member_folder
+from rewardsmith.train.config import PpoConfig, schedule
+from rewardsmith.train.following import Following
+from rewardsmith.train.job import OnPoint, TrainJob
 from rewardsmith.train.jobfile import WorkerResult, WorkerSpec
-from rewardsmith.train.racing import survivors
-from rewardsmith.types import CurvePoint, EnvSpec, Goal, Member, MemberResult, TrainingResult, content_id
+from rewardsmith.train.racing import Affords, RacingConfig, Rung, judge, more_seeds
+from rewardsmith.types import EnvSpec, Goal, Member, MemberResult, RungStanding, TrainingResult, content_id
 
-OnPoint = Callable[[Member, CurvePoint], None]
+OnRung = Callable[[Rung], None]
 
 WORKER = "rewardsmith.train.worker"
-_TAIL_EVERY_S = 0.5
 
 
 def train_population(
@@ -40,9 +37,11 @@ def train_population(
     seed_root: int = 0,
     timeout_s: float | None = None,
     on_point: OnPoint | None = None,
+    on_rung: OnRung | None = None,
+    affords: Affords = lambda env_steps: True,
     module: str = WORKER,
 ) -> dict[str, TrainingResult]:
-    """Train every candidate with every seed; with racing, drop the weakest at rungs.
+    """Train every candidate with every seed; with racing, drop the weakest at rungs and give finalists more seeds.
 
     Calling it again after an interruption goes on from results and checkpoints, and ends the same.
 
@@ -54,6 +53,9 @@ def train_population(
         seed_root: root of all random streams; members of the same seed share theirs across candidates.
         timeout_s: wall time of one job (a shard up to its next rung), None for no limit.
         on_point: told of every evaluation, from another thread, while it runs.
+        on_rung: told of every rung's outcome.
+        affords: asked before finalists get more seeds, with the env steps that the whole training, evaluations so far
+            included, then takes; that is never more training than every candidate with every seed to the end.
         module: what a job runs (tests put their own worlds there).
 
     Raises:
@@ -65,26 +67,43 @@ def train_population(
         raise UsageError(f"training needs at least one seed and each once, got {list(seeds)}")
     config = racing if isinstance(racing, RacingConfig) else RacingConfig(enabled=racing)
     plan = schedule(ppo)
-    rungs = sorted({plan.rung(r) for r in config.rungs} - {plan.total}) if config.enabled and len(programs) > 1 else []
+    rungs = config.iterations(plan) if len(programs) > 1 else []
     run = _Run(env, goal, programs, ppo, engine, Path(out), name, seed_root, timeout_s, module)
-    members = [Member(candidate, seed) for candidate in programs for seed in seeds]
+    active = [Member(candidate, seed) for candidate in programs for seed in seeds]
     results: dict[Member, MemberResult] = {}
-    active = list(members)
-    with _tailing(run.out, members, on_point):
+    races: dict[str, list[RungStanding]] = {c: [] for c in programs}
+    with Following(run.out, on_point) as following:
+        following.add(active)
         for iteration in [*rungs, plan.total]:
             if not active:
                 break
             results |= run.train(active, results, until_steps=iteration * ppo.batch)
             active = [m for m in active if results[m].state == "trained"]
-            if iteration == plan.total:
+            if iteration == plan.total or not active:
                 break
-            alive = dict.fromkeys(m.candidate for m in active)
-            kept = survivors({c: [results[Member(c, s)] for s in seeds] for c in alive}, config)
+            standings = judge(_by_candidate({m: r for m, r in results.items() if r.state != "dropped"}), config)
+            for candidate, standing in standings.items():
+                races[candidate].append(standing)
             for member in active:
-                if member.candidate not in kept:
+                if not standings[member.candidate].kept:
                     results[member] = results[member].model_copy(update={"state": "dropped"})
-            active = [m for m in active if m.candidate in kept]
-    return {c: TrainingResult(candidate=c, members=tuple(results[Member(c, s)] for s in seeds)) for c in programs}
+            active = [m for m in active if standings[m.candidate].kept]
+            more: tuple[int, ...] = ()
+            if iteration == rungs[-1]:
+                more = more_seeds(results, cost=plan.total * ppo.batch, affords=affords, config=config)
+                joining = [Member(c, seed) for c in dict.fromkeys(m.candidate for m in active) for seed in more]
+                following.add(joining)
+                active += joining
+            if on_rung:
+                on_rung(Rung(iteration * ppo.batch, standings, more))
+    by_candidate = _by_candidate(results)
+    return {c: TrainingResult(candidate=c, members=by_candidate[c], race=tuple(races[c])) for c in programs}
+
+
+def _by_candidate(results: Mapping[Member, MemberResult]) -> dict[str, tuple[MemberResult, ...]]:
+    """All results, in the order in which the members were first trained."""
+    candidates = dict.fromkeys(m.candidate for m in results)
+    return {c: tuple(r for m, r in results.items() if m.candidate == c) for c in candidates}
 
 
 class _Run:
@@ -192,56 +211,3 @@ def shards(members: Sequence[Member], count: int) -> list[list[Member]]:
     count = min(count, len(ordered))
     bounds = [round(i * len(ordered) / count) for i in range(count + 1)] if count else []
     return [ordered[a:b] for a, b in pairwise(bounds)]
-
-
-@contextmanager
-def _tailing(out: Path, members: Sequence[Member], on_point: OnPoint | None) -> Iterator[None]:
-    """While the block runs, report every new line of the members' metrics files."""
-    if on_point is None:
-        yield
-        return
-    tails = [_Tail(member_folder(out, m) / "metrics.jsonl", m) for m in members]
-    stop = threading.Event()
-
-    def follow() -> None:
-        while not stop.wait(_TAIL_EVERY_S):
-            for tail in tails:
-                tail.report(on_point)
-
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-        for tail in tails:
-            tail.report(on_point)
-
-
-class _Tail:
-    """One member's metrics file, read as it grows. A point is reported once, however often training is resumed."""
-
-    def __init__(self, path: Path, member: Member) -> None:
-        self._path, self._member, self._reported = path, member, -1
-
-    def report(self, on_point: OnPoint) -> None:
-        for point in read_metrics(self._path):
-            if point.env_steps > self._reported:
-                self._reported = point.env_steps
-                on_point(self._member, point)
-
-
-def read_metrics(path: Path) -> list[CurvePoint]:
-    """The points of a metrics file, up to the first line that is not whole (a process may have died in it)."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    points = []
-    for line in lines:
-        try:
-            points.append(CurvePoint.model_validate(json.loads(line)))
-        except (ValueError, ValidationError):
-            break
-    return points

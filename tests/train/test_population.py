@@ -10,11 +10,10 @@ import pytest
 
 from rewardsmith.engine import Job, JobOutcome, LocalEngine
 from rewardsmith.errors import RunError, UsageError
-from rewardsmith.train import RacingConfig, read_metrics, train_population
+from rewardsmith.train import RacingConfig, Rung, read_metrics, train_population
 from rewardsmith.train.jobfile import Problem, WorkerResult, WorkerSpec, work
 from rewardsmith.train.population import shards
-from rewardsmith.train.racing import standing, survivors
-from rewardsmith.types import CurvePoint, EnvSpec, Goal, Member, MemberResult
+from rewardsmith.types import CurvePoint, EnvSpec, Goal, Member, TrainingResult
 from tests.helpers import tiny_worker
 from tests.train.conftest import SMALL, files_of
 
@@ -45,6 +44,7 @@ def graphs(folder: Path, **programs: object) -> dict[str, Path]:
     return paths
 
 
+RACE = RacingConfig(rungs=(0.3,), at_most=0.5)  # two of four go on
 NEAR, FAR = {"program": "GoNear"}, {"program": "GoNear", "arguments": [-1.0]}
 
 
@@ -105,17 +105,80 @@ def test_seeds_must_make_sense(tmp_path: Path, seeds: list[int]) -> None:
 
 
 def test_racing_drops_and_the_survivors_do_not_notice(tmp_path: Path) -> None:
+    """Nor do the seeds that finalists get in addition: they are those of a training without any race."""
     programs = graphs(tmp_path, a=NEAR, b=FAR, c=NEAR, d=FAR)
-    engine = InProcess()
-    raced = train(tmp_path / "raced", programs, engine, racing=RacingConfig(rungs=(0.3,)))
-    states = {c: {m.state for m in r.members} for c, r in raced.items()}
-    dropped = [c for c, s in states.items() if s == {"dropped"}]
-    assert 1 <= len(dropped) <= 2 and sum(s == {"trained"} for s in states.values()) == 4 - len(dropped)
-    assert all(m.env_steps == 120 for c in dropped for m in raced[c].members)
-    whole = train(tmp_path / "whole", programs, InProcess(), racing=False)
-    for candidate in set(states) - set(dropped):
-        assert [m.curve for m in raced[candidate].members] == [m.curve for m in whole[candidate].members]
-        assert files_of(tmp_path / "raced", candidate, 0) == files_of(tmp_path / "whole", candidate, 0)
+    rungs: list[Rung] = []
+    points: list[tuple[Member, CurvePoint]] = []
+    raced = train(
+        tmp_path / "raced", programs, InProcess(), racing=RACE, on_rung=rungs.append,
+        on_point=lambda *p: points.append(p),
+    )  # fmt: skip
+    dropped = {c for c, r in raced.items() if {m.state for m in r.members} == {"dropped"}}
+    finalists = set(raced) - dropped
+    assert len(dropped) == 2 and all(m.env_steps == 120 for c in dropped for m in raced[c].members)
+    # the dropped left 2 candidates x 2 seeds x 240 steps: 960, of which 2 finalists x 1 seed x 360 are paid
+    assert [(rung.env_steps, rung.more_seeds) for rung in rungs] == [(120, (2,))]
+    assert {c: [m.seed for m in r.members] for c, r in raced.items()} == {
+        c: [0, 1, 2] if c in finalists else [0, 1] for c in programs
+    }
+    assert {m.state for c in finalists for m in raced[c].members} == {"trained"}
+    assert {p.env_steps for m, p in points if m == Member(min(finalists), 2)} == {120, 240, 360}
+    for candidate, result in raced.items():
+        (standing,) = result.race
+        assert standing == rungs[0].standings[candidate] and standing.kept == (candidate in finalists)
+    whole = train(tmp_path / "whole", programs, InProcess(1), racing=False, seeds=[2, 1, 0])
+    for candidate in finalists:
+        assert {m.seed: m.curve for m in raced[candidate].members} == {
+            m.seed: m.curve for m in whole[candidate].members
+        }
+        for seed in (0, 2):
+            assert files_of(tmp_path / "raced", candidate, seed) == files_of(tmp_path / "whole", candidate, seed)
+    assert all(r.race == () for r in whole.values())
+
+
+def test_a_race_interrupted_anywhere_ends_the_same(tmp_path: Path) -> None:
+    programs = graphs(tmp_path, a=NEAR, b=FAR, c=NEAR, d=FAR)
+    options = {"racing": RACE}
+
+    class Interrupted(Exception):
+        pass
+
+    class Interrupting(InProcess):
+        """Ends with its first new job."""
+
+        def run(self, jobs: Sequence[Job]) -> Iterator[JobOutcome]:
+            for outcome in super().run(jobs):
+                if self.ran:
+                    raise Interrupted
+                yield outcome
+
+    calm = train(tmp_path / "calm", programs, InProcess(), **options)
+    interruptions = 0
+    while True:
+        try:
+            stormy = train(tmp_path / "stormy", programs, Interrupting(), **options)
+            break
+        except Interrupted:
+            interruptions += 1
+    assert interruptions == 4  # two shards to the rung, two to the end
+    assert timeless(stormy) == timeless(calm)
+    for member in (Member(c, m.seed) for c, r in calm.items() for m in r.members):
+        assert files_of(tmp_path / "stormy", *member) == files_of(tmp_path / "calm", *member)
+
+
+def timeless(results: dict[str, TrainingResult]) -> dict[str, object]:
+    return {c: (r.race, [m.model_copy(update={"wall_s": 0.0}) for m in r.members]) for c, r in results.items()}
+
+
+def test_finalists_get_no_more_seeds_than_the_budget_allows(tmp_path: Path) -> None:
+    asked: list[int] = []
+    programs = graphs(tmp_path, a=NEAR, b=FAR, c=NEAR, d=FAR)
+    results = train(
+        tmp_path / "run", programs, InProcess(), racing=RACE, affords=lambda steps: bool(asked.append(steps))
+    )
+    assert {len(r.members) for r in results.values()} == {2}
+    trained = 8 * 120 + 4 * 240 + 2 * 360  # to the rung, to the end, and the new seeds
+    assert len(asked) == 1 and asked[0] > trained  # evaluations cost steps, too
 
 
 def test_finished_jobs_are_not_run_again(tmp_path: Path) -> None:
@@ -150,61 +213,6 @@ def test_a_broken_run_folder_is_told_and_blamed_on_no_candidate(tmp_path: Path, 
         train(tmp_path / "run", programs, engine, seeds=[0])
     (folder / "checkpoint.safetensors").unlink()
     assert train(tmp_path / "run", programs, engine, seeds=[0])["a"].members[0].state == "trained"
-
-
-# --- racing on made-up results -------------------------------------------------------------------------------------
-
-
-def member(candidate: str, seed: int, episodes: list[tuple[float, float]], state: str = "trained") -> MemberResult:
-    n = len(episodes)
-    point = CurvePoint(
-        env_steps=1, fitness=sum(f for _, f in episodes) / n, success=sum(s for s, _ in episodes) / n, episode_length=1,
-        episodes=n,
-    )  # fmt: skip
-    return MemberResult(
-        candidate=candidate,
-        seed=seed,
-        state=state,
-        env_steps=1,
-        wall_s=0,
-        curve=(point,),
-        last_episodes=tuple(episodes),
-    )  # type: ignore[arg-type]
-
-
-def field(**fitness: float) -> dict[str, list[MemberResult]]:
-    """Candidates with sharply known fitness and no success."""
-    return {c: [member(c, s, [(0.0, f)] * 4) for s in (0, 1)] for c, f in fitness.items()}
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 8])
-def test_a_rung_always_drops_to_three_quarters(count: int) -> None:
-    clear = field(**{chr(97 + i): float(i) for i in range(count)})
-    tied = field(**{chr(97 + i): 1.0 for i in range(count)})
-    kept = survivors(clear, RacingConfig())
-    assert kept == sorted(clear, reverse=True)[: (count + 1) // 2]
-    assert len(survivors(tied, RacingConfig())) == (max(1, int(count * 0.75)) if count else 0)
-
-
-def test_success_comes_before_fitness() -> None:
-    candidates = {
-        "fit": [member("fit", 0, [(0.0, 100.0)] * 4)],
-        "able": [member("able", 0, [(1.0, 1.0)] * 4)],
-    }
-    assert survivors(candidates, RacingConfig()) == ["able"]
-
-
-def test_candidates_with_failed_members_come_last_and_dead_ones_are_out() -> None:
-    candidates = field(a=3.0, b=2.0, c=1.0)
-    candidates["a"][1] = candidates["a"][1].model_copy(update={"state": "diverged"})
-    candidates["c"] = [m.model_copy(update={"state": "crashed_reward"}) for m in candidates["c"]]
-    assert survivors(candidates, RacingConfig(keep=0.75)) == ["b"]
-    assert standing(candidates["c"]).failed == -2
-
-
-def test_renaming_candidates_renames_the_result() -> None:
-    assert survivors(field(x=3.0, y=1.0, z=2.0), RacingConfig()) == ["x", "z"]
-    assert survivors(field(x=1.0, y=3.0, z=2.0), RacingConfig()) == ["y", "z"]
 
 
 def test_shards_are_even_and_keep_candidates_close() -> None:
