@@ -112,6 +112,7 @@ def _candidate(candidate: Candidate, *, recorded: bool) -> ReportCandidate:
         failure=proposal.failure,
         findings=candidate.verdict.findings if candidate.verdict else (),
         members=candidate.training.members if candidate.training else (),
+        race=candidate.training.race if candidate.training else (),
         reflection=analysis.reflection if analysis else "",
         observations=analysis.observations if analysis else (),
     )

@@ -101,7 +101,7 @@ def line_chart(
     left, right, top, bottom = (40, 8, 8, 18) if compact else (46, 12, 10, 34)
     points = [b for line in drawn for b in line.bands]
     if not points:
-        return _svg(
+        return svg(
             width,
             height,
             title,
@@ -114,7 +114,7 @@ def line_chart(
     parts = [_grid(frame, as_percent=as_percent, compact=compact)]
     parts += [_band(frame, line) for line in drawn if line.show_band]
     parts += [_line(frame, line, as_percent=as_percent) for line in drawn]
-    return _svg(width, height, title, Markup("").join(parts))
+    return svg(width, height, title, Markup("").join(parts))
 
 
 def _grid(frame: Frame, *, as_percent: bool, compact: bool) -> Markup:
@@ -123,24 +123,24 @@ def _grid(frame: Frame, *, as_percent: bool, compact: bool) -> Markup:
     for value in ticks(frame.y0, frame.y1, 3 if compact else 4):
         y = frame.y(value)
         label = percent(value) if as_percent else short(value)
-        parts.append(Markup('<path class="grid" d="M{} {}H{}"/>').format(_n(frame.left), _n(y), _n(right)))
+        parts.append(Markup('<path class="grid" d="M{} {}H{}"/>').format(number(frame.left), number(y), number(right)))
         parts.append(
             Markup('<text class="tick" x="{}" y="{}" text-anchor="end">{}</text>').format(
-                _n(frame.left - 6), _n(y + 3.5), label
+                number(frame.left - 6), number(y + 3.5), label
             )
         )
     for value in ticks(frame.x0, frame.x1, 2 if compact else 5):
         anchor = "end" if frame.x(value) > right - 14 else "start" if compact and value == 0 else "middle"
         parts.append(
             Markup('<text class="tick" x="{}" y="{}" text-anchor="{}">{}</text>').format(
-                _n(frame.x(value)), _n(bottom + 14), anchor, short(value)
+                number(frame.x(value)), number(bottom + 14), anchor, short(value)
             )
         )
-    parts.append(Markup('<path class="axis" d="M{} {}H{}"/>').format(_n(frame.left), _n(bottom), _n(right)))
+    parts.append(Markup('<path class="axis" d="M{} {}H{}"/>').format(number(frame.left), number(bottom), number(right)))
     if not compact:
         parts.append(
             Markup('<text class="tick" x="{}" y="{}" text-anchor="end">env steps per seed</text>').format(
-                _n(right), _n(bottom + 29)
+                number(right), number(bottom + 29)
             )
         )
     return Markup("").join(parts)
@@ -149,8 +149,8 @@ def _grid(frame: Frame, *, as_percent: bool, compact: bool) -> Markup:
 def _band(frame: Frame, line: Line) -> Markup:
     if len(line.bands) < 2 or all(b.n < 2 for b in line.bands):
         return Markup("")
-    there = [f"{_n(frame.x(b.x))} {_n(_clip(frame, b.high))}" for b in line.bands]
-    back = [f"{_n(frame.x(b.x))} {_n(_clip(frame, b.low))}" for b in reversed(line.bands)]
+    there = [f"{number(frame.x(b.x))} {number(_clip(frame, b.high))}" for b in line.bands]
+    back = [f"{number(frame.x(b.x))} {number(_clip(frame, b.low))}" for b in reversed(line.bands)]
     return Markup('<path class="band {}" d="M{}Z"/>').format(line.style, "L".join(there + back))
 
 
@@ -162,11 +162,11 @@ def _line(frame: Frame, line: Line, *, as_percent: bool) -> Markup:
 
 
 def _stroke(frame: Frame, line: Line) -> Markup:
-    path = "L".join(f"{_n(frame.x(b.x))} {_n(_clip(frame, b.mean))}" for b in line.bands)
+    path = "L".join(f"{number(frame.x(b.x))} {number(_clip(frame, b.mean))}" for b in line.bands)
     end = line.bands[-1]
     stroke = Markup('<path class="line {}" d="M{}"/>').format(line.style, path) if len(line.bands) > 1 else Markup("")
     dot = Markup('<circle class="dot {}" cx="{}" cy="{}" r="2.6"/>').format(
-        line.style, _n(frame.x(end.x)), _n(_clip(frame, end.mean))
+        line.style, number(frame.x(end.x)), number(_clip(frame, end.mean))
     )
     return stroke + dot
 
@@ -195,16 +195,16 @@ def dot_plot(rows: Sequence[DotRow], *, title: str, as_percent: bool) -> Markup:
     frame = Frame(low, high, 0, 1, left, top, width - left - right, row_height * len(rows))
     parts = []
     for value in ticks(low, high, 4):
-        x, label = _n(frame.x(value)), percent(value) if as_percent else short(value)
+        x, label = number(frame.x(value)), percent(value) if as_percent else short(value)
         parts.append(Markup('<path class="grid" d="M{} {}V{}"/>').format(x, top, height - 22))
         parts.append(
             Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>').format(x, height - 8, label)
         )
     for index, row in enumerate(rows):
         y = top + row_height * (index + 0.5)
-        parts.append(Markup('<text class="rowname" x="0" y="{}">{}</text>').format(_n(y + 4), safe(row.label)))
+        parts.append(Markup('<text class="rowname" x="0" y="{}">{}</text>').format(number(y + 4), safe(row.label)))
         parts.append(_dots(frame, row, y, as_percent=as_percent))
-    return _svg(width, height, title, Markup("").join(parts))
+    return svg(width, height, title, Markup("").join(parts))
 
 
 def _dots(frame: Frame, row: DotRow, y: float, *, as_percent: bool) -> Markup:
@@ -213,23 +213,23 @@ def _dots(frame: Frame, row: DotRow, y: float, *, as_percent: bool) -> Markup:
         x0, x1 = frame.x(row.interval.low), frame.x(row.interval.high)
         parts.append(
             Markup('<rect class="bar {}" x="{}" y="{}" width="{}" height="18" rx="9"/>').format(
-                row.style, _n(min(x0, x1) - 5), _n(y - 9), _n(abs(x1 - x0) + 10)
+                row.style, number(min(x0, x1) - 5), number(y - 9), number(abs(x1 - x0) + 10)
             )
         )
         parts.append(
             Markup('<path class="mid {}" d="M{} {}v30"/>').format(
-                row.style, _n(frame.x(row.interval.point)), _n(y - 15)
+                row.style, number(frame.x(row.interval.point)), number(y - 15)
             )
         )
     seen: dict[str, int] = {}
     for score in sorted(s for s in row.scores if drawable(s)):
-        x = _n(frame.x(score))
+        x = number(frame.x(score))
         stack = seen[x] = seen.get(x, -1) + 1  # equal scores side by side, so that every seed can be counted
         offset = (stack + 1) // 2 * (6 if stack % 2 else -6)
         value = percent(score) if as_percent else short(score)
         parts.append(
             Markup('<circle class="seed {}" cx="{}" cy="{}" r="4"><title>{}</title></circle>').format(
-                row.style, x, _n(y + offset), value
+                row.style, x, number(y + offset), value
             )
         )
     return Markup("").join(parts)
@@ -245,12 +245,13 @@ def sparkline(points: Sequence[Band], *, style: str, y_range: tuple[float, float
     )
 
 
-def _n(value: float) -> str:
+def number(value: float) -> str:
+    """A coordinate with one decimal at most."""
     return f"{value:.1f}".removesuffix(".0")
 
 
-def _svg(width: float, height: float, title: str, body: Markup) -> Markup:
-    label = safe(title)
-    return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        width, height, label, body
+def svg(width: float, height: float, title: str, body: Markup, *, style: str = "") -> Markup:
+    """A chart of this size; `style` names a further CSS class."""
+    return Markup('<svg class="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+        f"chart {style}".strip(), number(width), number(height), safe(title), body
     )

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from rewardsmith.budget import BudgetLimits
-from rewardsmith.types import CandidateState, Finding, GoalKind, MemberResult, Record
+from rewardsmith.types import CandidateState, Finding, GoalKind, MemberResult, Record, RungStanding
 
 Origin = Literal["model", "builtin", "file", "recorded"]
 RunStatus = Literal["finished", "interrupted", "running", "nothing acceptable", "budget spent", "failed"]
@@ -43,6 +43,7 @@ class ReportCandidate(Record):
     failure: str = ""  # why no code could be had
     findings: tuple[Finding, ...] = ()
     members: tuple[MemberResult, ...] = ()
+    race: tuple[RungStanding, ...] = ()  # its standings at the rungs it came to
     reflection: str = ""
     observations: tuple[str, ...] = ()
 

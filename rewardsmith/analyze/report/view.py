@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from rewardsmith.analyze.race import why
 from rewardsmith.analyze.report.charts import Line, line_chart, padded, percent, short, sparkline
 from rewardsmith.analyze.report.curves import (
     bands,
@@ -22,6 +23,7 @@ from rewardsmith.analyze.report.curves import (
 from rewardsmith.analyze.report.data import Media, ReportCandidate, ReportData
 from rewardsmith.analyze.report.headline import HeadlineView, headline_view
 from rewardsmith.analyze.report.lineage import Node, lineage_graph
+from rewardsmith.analyze.report.race import Racer, race_chart
 from rewardsmith.analyze.report.text import code_block, diff_block
 from rewardsmith.types import CandidateState, CurvePoint, MemberResult
 
@@ -76,6 +78,7 @@ class CandidateView(NamedTuple):
     components: list[tuple[str, Markup]]
     components_left_out: int
     members: Sequence[MemberResult]  # those that did not train to the end
+    race: list[str]  # its standings, in words
     origins: list[tuple[str, str]]  # (id, anchor) of parents and of the repaired candidate
     warned: int
     refused: int
@@ -84,6 +87,7 @@ class CandidateView(NamedTuple):
 class RoundView(NamedTuple):
     name: str
     candidates: list[CandidateView]
+    race: Markup
 
 
 class Film(NamedTuple):
@@ -134,7 +138,7 @@ def report_view(data: ReportData) -> ReportView:
         has_references=[name for name, members in data.references.items() if any(m.curve for m in members)],
         spark_measure=spark.measure,
         rounds=[
-            RoundView(f"Round {r}" if r > 0 else "Start", [v for v in views if v.it.round == r])
+            _round(f"Round {r}" if r > 0 else "Start", [v for v in views if v.it.round == r])
             for r in sorted({c.round for c in data.candidates})
         ],
         lineage=lineage_graph([_node(v, anchors) for v in views], {0: "start"}),
@@ -188,10 +192,16 @@ def _candidate(c: ReportCandidate, data: ReportData, anchors: dict[str, str], sc
         ],
         components_left_out=max(0, len(names) - MAX_COMPONENTS),
         members=[m for m in c.members if m.state != "trained"],
+        race=[why(standing) for standing in c.race],
         origins=[(p, anchors.get(p, "")) for p in _made_from(c)],
         warned=sum(f.severity == "warn" for f in c.findings),
         refused=sum(f.severity == "refuse" for f in c.findings),
     )
+
+
+def _round(name: str, views: list[CandidateView]) -> RoundView:
+    racers = [Racer(v.it.id, v.is_best, v.state, v.it.members, v.it.race) for v in views if v.it.members]
+    return RoundView(name, views, race_chart(racers, title=f"{name}: who was dropped when, and why"))
 
 
 def _made_from(c: ReportCandidate) -> list[str]:
