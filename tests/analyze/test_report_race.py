@@ -107,7 +107,8 @@ def test_a_measure_that_the_column_does_not_show_is_named() -> None:
     scores = {"top": (1.0, 9.0), "cut": (0.5, 5.0), "tied": (0.5, 1.0), "none": (0.0, 8.0)}
     field = {c: [member(c, s, [score] * 4) for s in (0, 1)] for c, score in scores.items()}
     judged = judge(field, RacingConfig(at_most=0.5))
-    out = [m.model_copy(update={"state": "dropped"}) for m in field["tied"]]
-    svg = str(race_chart([Racer(c, False, "", out, [s]) for c, s in judged.items()], title="race"))
+    states = {c: "trained" if s.kept else "dropped" for c, s in judged.items()}
+    members = {c: [m.model_copy(update={"state": states[c]}) for m in ms] for c, ms in field.items()}
+    svg = str(race_chart([Racer(c, False, "", members[c], [s]) for c, s in judged.items()], title="race"))
     assert "fitness where success ties" in svg
     assert ">dropped<" in svg and ">dropped on success<" in svg
