@@ -74,12 +74,15 @@ class GymWorld(VecWorld):
         self._t = np.zeros(num_envs, np.int64)
         self._snapshot = snapshot_for(self._envs[0])
         self.can_restore = self._snapshot is not None
+        self._keeps_world = type(self._envs[0].unwrapped).__module__ == "gymnasium.envs.box2d.bipedal_walker"
         self._clocks = [_physics_clock(env) for env in self._envs]
 
     def reset(self, ids: np.ndarray, seeds: np.ndarray) -> None:
         if len(ids) == 0:
             return
         for i, seed in zip(ids.tolist(), seeds.tolist(), strict=True):
+            if self._keeps_world:
+                _renew_world(self._envs[i].unwrapped)
             try:
                 obs, info = self._envs[i].reset(seed=seed)
             except Exception as error:  # a boundary: the environment is someone else's code
@@ -207,3 +210,9 @@ def _physics_clock(env: gym.Env) -> Callable[[], float] | None:
     if data is None or type(data).__name__ != "MjData":
         return None
     return lambda: data.time
+
+
+def _renew_world(walker: Any) -> None:
+    """A new Box2D world: BipedalWalker keeps its own when it is reset, and with it traces of earlier episodes."""
+    walker._destroy()
+    walker.world = type(walker.world)()
