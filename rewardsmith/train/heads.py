@@ -92,6 +92,13 @@ class GaussianHead:
         return HeadGradient(dz * inverse, d_log_std)
 
 
+class SquashedHead(GaussianHead):
+    """Of SAC, TD3 and DDPG: a tanh keeps actions inside the bounds. Such policies are run here, not trained."""
+
+    def mode(self, out: Tensor) -> Tensor:
+        return torch.tanh(super().mode(out))
+
+
 class CategoricalHead:
     """One or several independent categorical choices (discrete and multi-discrete actions)."""
 
@@ -148,6 +155,8 @@ class CategoricalHead:
         return HeadGradient(torch.cat(grads, -1), None)
 
 
-def make_head(spec: ActionSpec, *, rescale: bool, device: torch.device | str = "cpu") -> Head:
+def make_head(spec: ActionSpec, *, rescale: bool, squash: bool = False, device: torch.device | str = "cpu") -> Head:
     """The head for an action space; `rescale` maps [-1, 1] onto finite bounds (continuous actions only)."""
-    return GaussianHead(spec, rescale=rescale, device=device) if spec.kind == "continuous" else CategoricalHead(spec)
+    if spec.kind != "continuous":
+        return CategoricalHead(spec)
+    return (SquashedHead if squash else GaussianHead)(spec, rescale=rescale, device=device)

@@ -19,6 +19,7 @@ from rewardsmith.train.checkpoint import Checkpoint, Progress, load_checkpoint, 
 from rewardsmith.train.config import PpoConfig, iterations_until, schedule
 from rewardsmith.train.evaluate import EpisodeScores, evaluate
 from rewardsmith.train.goals import load_metric
+from rewardsmith.train.malloc import keep_freed_memory
 from rewardsmith.train.ppo import Failure, PopulationPPO, WorldBroke
 from rewardsmith.train.rewards import Program, memory_width
 from rewardsmith.types import CurvePoint, EnvSpec, Goal, Member, MemberResult, Record, content_id
@@ -76,6 +77,7 @@ def _single_thread() -> Iterator[None]:
     """One thread: shards share the cores, and splitting an operation over threads would change its last bits."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    keep_freed_memory()
     try:
         yield
     finally:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rewardsmith.errors import RunError
 from rewardsmith.train.heads import make_head
-from rewardsmith.train.network import ACTIVATIONS, padded
+from rewardsmith.train.network import ACTIVATIONS, padded, run_layers
 from rewardsmith.train.normalize import CLIP, OBS_EPS
 from rewardsmith.train.tensorfile import read_tensors, write_tensors
 from rewardsmith.types import ActionSpec, EnvSpec, Record
@@ -30,6 +30,7 @@ class PolicyInfo(Record):
     hidden: tuple[int, ...]
     activation: Literal["tanh", "relu"] = "tanh"
     rescale_actions: bool
+    squash_actions: bool = False  # the mean goes through a tanh first
     candidate: str = ""
     seed: int = 0
     env_steps: int = 0
@@ -91,18 +92,18 @@ class PolicyStack:
         device = policies[0].mean.device
         self._inputs = padded(info.obs_dim + info.memory_width)
         outputs = padded(policies[0].weights[-1][0].shape[1])
-        self._head = make_head(info.action, rescale=info.rescale_actions, device=device)
+        self._head = make_head(info.action, rescale=info.rescale_actions, squash=info.squash_actions, device=device)
         self._activation = ACTIVATIONS[info.activation]
         self._layers: list[tuple[Tensor, Tensor]] = []
         for i in range(len(info.hidden) + 1):
-            weight = torch.stack([p.weights[i][0] for p in rows])
-            bias = torch.stack([p.weights[i][1] for p in rows])
-            missing_in = self._inputs - weight.shape[1] if i == 0 else 0
-            missing_out = outputs - weight.shape[2] if i == len(info.hidden) else 0
+            weight = torch.stack([p.weights[i][0].T for p in rows])
+            bias = torch.stack([p.weights[i][1].T for p in rows])
+            missing_in = self._inputs - weight.shape[2] if i == 0 else 0
+            missing_out = outputs - weight.shape[1] if i == len(info.hidden) else 0
             self._layers.append(
                 (
-                    torch.nn.functional.pad(weight, (0, missing_out, 0, missing_in)),
-                    torch.nn.functional.pad(bias, (0, missing_out)),
+                    torch.nn.functional.pad(weight, (0, missing_in, 0, missing_out)),
+                    torch.nn.functional.pad(bias, (0, 0, 0, missing_out)),
                 )
             )
         self._shift = torch.stack([p.mean for p in rows]).float()[:, None]
@@ -116,14 +117,12 @@ class PolicyStack:
             x = torch.cat([x, x])
         x = x.sub(self._shift).mul_(self._scale).clamp_(-CLIP, CLIP)
         x = torch.nn.functional.pad(x, (0, self._inputs - x.shape[-1]))
-        for weight, bias in self._layers[:-1]:
-            x = self._activation.apply_(torch.baddbmm(bias, x, weight))
-        weight, bias = self._layers[-1]
-        raw = self._head.mode(torch.baddbmm(bias, x, weight))[: self.members]
+        raw = self._head.mode(run_layers(self._layers, self._activation, x))[: self.members]
         return self._head.applied(raw).flatten(0, 1)
 
 
 def shape_key(policy: Policy) -> tuple[object, ...]:
     """Policies with the same key can share a `PolicyStack`."""
     i = policy.info
-    return (i.obs_dim, i.memory_width, i.hidden, i.activation, i.rescale_actions, i.action.model_dump_json())
+    action = (i.action.model_dump_json(), i.rescale_actions, i.squash_actions)
+    return (i.obs_dim, i.memory_width, i.hidden, i.activation, *action)

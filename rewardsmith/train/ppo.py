@@ -312,12 +312,12 @@ class PopulationPPO:
         rows, columns = self._used, self.head.width
         weights = []
         for i, layer in enumerate(self.net.policy_layers):
-            weight, bias = layer.weight[member], layer.bias[member]
+            weight, bias = layer.weight[member].T, layer.bias[member].T
             if i == 0:
                 weight = weight[:rows]
             if i == self.net.depth - 1:
                 weight, bias = weight[:, :columns], bias[:, :columns]
-            weights.append((weight.clone(), bias.clone()))
+            weights.append(tuple(v.clone(memory_format=torch.contiguous_format) for v in (weight, bias)))
         info = PolicyInfo(
             env=env,
             action=self.world.action,

@@ -29,7 +29,8 @@ def twin_loss(net: ActorCritic, flat: Tensor, head: Head, batch: Batch, config: 
     def run(name: str) -> Tensor:
         x = batch.x
         for i in range(net.depth):
-            x = torch.baddbmm(net.view(f"{name}.{i}.bias", flat), x, net.view(f"{name}.{i}.weight", flat))
+            weight, bias = net.view(f"{name}.{i}.weight", flat), net.view(f"{name}.{i}.bias", flat)
+            x = x @ weight.mT + bias.mT
             x = getattr(torch, config.activation)(x) if i < net.depth - 1 else x
         return x
 
