@@ -73,6 +73,12 @@ class DesignConfig(Record):
     feedback: Literal["none", "scalar", "full"] = Field(
         default="full", description="What the designer is told (ablation)."
     )
+    trainer: Literal["population", "sb3"] = Field(
+        default="population", description="Ours, which trains all together, or Stable-Baselines3's (the extra `sb3`)."
+    )
+    algo: str = Field(
+        default="ppo", description="Of the trainer `sb3`: ppo, a2c, sac, td3, ddpg or dqn; there is no racing then."
+    )
     racing: bool = Field(default=True, description="Drop the weakest candidates early, by the goal alone.")
     finalist_seeds: PositiveInt = Field(
         default=4,
@@ -85,7 +91,7 @@ class DesignConfig(Record):
         default_factory=dict, description="Method `given`: reward sources by name, trained as they are."
     )
     training: dict[str, float | int | str | bool] = Field(
-        default_factory=dict, description="Overrides of the environment's training settings, such as env_steps."
+        default_factory=dict, description="Overrides of the trainer's settings, such as env_steps."
     )
     budget: BudgetLimits = Field(default=BudgetLimits(), description="Upper limits on spending.")
     workers: PositiveInt | None = Field(default=None, description="Training processes; None is one a core.")

@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 from rewardsmith.budget import BudgetLimits
 from rewardsmith.config import DesignConfig, ModelConfig
 from rewardsmith.train import PpoConfig
+from rewardsmith.train.sb3 import Sb3Config
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
 SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
@@ -20,6 +21,11 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
         "Training",
         "Fields of `PpoConfig`. Each environment brings its own values; override one with `--set KEY=VALUE`.",
         PpoConfig,
+    ),
+    (
+        "Training with Stable-Baselines3",
+        "Fields of `Sb3Config`, for `train --trainer sb3`; `--set` takes the algorithm's own arguments as well.",
+        Sb3Config,
     ),
 )
 

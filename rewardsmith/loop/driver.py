@@ -20,6 +20,7 @@ from rewardsmith.loop.tensorboard import event_writer
 from rewardsmith.reward.compile import compile_reward
 from rewardsmith.store import RunFolder
 from rewardsmith.train import PpoConfig
+from rewardsmith.train.sb3 import Sb3Config
 
 
 def preflight(config: DesignConfig) -> None:
@@ -29,7 +30,10 @@ def preflight(config: DesignConfig) -> None:
     """
     environment = resolve_env(config.env.name, kwargs=dict(config.env.kwargs))
     settle_task(config, environment)
-    PpoConfig.for_environment(environment, **config.training)
+    if config.trainer == "sb3":
+        Sb3Config.for_environment(environment, config.algo, **config.training)
+    else:
+        PpoConfig.for_environment(environment, **config.training)
     load_method(config.method)
     if config.model.llm != "builtin":
         open_configured(config.model, Path("desk"))

@@ -23,6 +23,7 @@ from rewardsmith.design.review import Reviewer
 from rewardsmith.engine import LocalEngine
 from rewardsmith.envs import Environment, resolve_env
 from rewardsmith.errors import BudgetSpent, RewardsmithError
+from rewardsmith.export import export_reward
 from rewardsmith.jail import Jail
 from rewardsmith.llm import ChatModel, RecordingModel, open_model
 from rewardsmith.loop.events import CandidateChanged, Observer, PointMeasured, Said
@@ -42,8 +43,10 @@ from rewardsmith.train import (
     member_folder,
     train_population,
 )
+from rewardsmith.train.sb3 import Sb3Config, train_with_sb3
 from rewardsmith.types import Analysis, CandidateState, Member, Task, TrainingResult, Verdict
 
+SOURCE_ELSEWHERE = "# The source is in the candidate's own folder: no process that trains has it on its path.\n"
 BANK_TRANSITIONS = 20_000
 POLICIES, POLICY_EPISODES = 4, 4  # of each round, added to the bank
 GOAL_STATES = 256
@@ -206,6 +209,10 @@ class Parts:
     def ppo(self) -> PpoConfig:
         return PpoConfig.for_environment(self.environment, **self.config.training)
 
+    @cached_property
+    def sb3(self) -> Sb3Config:
+        return Sb3Config.for_environment(self.environment, self.config.algo, **self.config.training)
+
     def train(
         self, key: str, programs: Mapping[str, Path], *, seeds: Sequence[int], racing: bool | None = None
     ) -> dict[str, TrainingResult]:
@@ -214,6 +221,9 @@ class Parts:
         def make() -> dict:
             if not programs:
                 return {}
+            if self.config.trainer == "sb3":
+                results = self._train_with_sb3(key, programs, seeds)
+                return {id: r.model_dump(mode="json") for id, r in results.items()}
             self.budget.require(env_steps=self.ppo.env_steps * len(programs) * len(seeds))
             results = train_population(
                 self.config.env,
@@ -237,6 +247,29 @@ class Parts:
         results = {id: TrainingResult.model_validate(r) for id, r in self.journal.once(f"{key}/training", make).items()}
         self.pay(key, sum(m.env_steps + m.eval_env_steps for r in results.values() for m in r.members))
         return results
+
+    def _train_with_sb3(
+        self, key: str, programs: Mapping[str, Path], seeds: Sequence[int]
+    ) -> dict[str, TrainingResult]:
+        self.budget.require(env_steps=self.sb3.env_steps * len(programs) * len(seeds))
+        exported = {id: self.folder.root / "jobs" / key / f"{id}-exported" for id in programs}
+        for id, folder in exported.items():
+            if not folder.exists():
+                graph = programs[id].read_text(encoding="utf-8")
+                export_reward(graph, SOURCE_ELSEWHERE, self.environment.interface, self.environment, None, folder)
+        return train_with_sb3(
+            self.config.env,
+            located_goal(self.task.goal, self.folder.root),
+            programs,
+            exported,
+            seeds=seeds,
+            config=self.sb3,
+            engine=LocalEngine(workers=self.config.workers),
+            out=self.folder.root,
+            name=key,
+            seed_root=self.config.seed,
+            on_point=lambda member, point: self.observe(PointMeasured(*member, point)),
+        )
 
     def _affords(self, env_steps: int) -> bool:
         try:

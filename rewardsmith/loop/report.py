@@ -16,6 +16,7 @@ from rewardsmith.analyze.report import (
     Scores,
     render_report,
 )
+from rewardsmith.config import DesignConfig
 from rewardsmith.envs import resolve_env
 from rewardsmith.errors import RewardsmithError
 from rewardsmith.loop.summary import FILM, SPARSE, Candidate, Headline, RunSummary
@@ -64,11 +65,20 @@ def report_data(run: RunSummary, *, budget_spent: bool = False) -> ReportData:
             usd=run.spent.usd if config.model.usd_per_million else None,
             limits=config.budget,
         ),
-        versions=info.versions,
+        versions={name: version for name, version in info.versions.items() if version != "none"},
         hardware=f"{platform.system()} {platform.machine()}",
         media=_media(run),
-        notes=(*config.notes, *([BUILTIN_NOTE] if config.model.llm == "builtin" and config.method != "given" else [])),
+        notes=(*config.notes, *_notes(config)),
     )
+
+
+def _notes(config: DesignConfig) -> list[str]:
+    notes = []
+    if config.model.llm == "builtin" and config.method != "given":
+        notes.append(BUILTIN_NOTE)
+    if config.trainer == "sb3":
+        notes.append(f"Policies were trained with {config.algo} of Stable-Baselines3, through the exported wrapper.")
+    return notes
 
 
 def _status(run: RunSummary, budget_spent: bool) -> RunStatus:

@@ -36,6 +36,7 @@ RECORDED_PACKAGES = (
     "numpy",
     "gymnasium",
     "mujoco",
+    "stable-baselines3",
 )  # a run is bit-equal only under the same ones
 LATEST = "latest"
 

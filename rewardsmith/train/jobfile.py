@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from rewardsmith.errors import EnvironmentFault, RewardsmithError, RunError, UsageError
 from rewardsmith.store.atomic import write_bytes
 from rewardsmith.train.job import TrainJob, run_train_job
@@ -42,6 +44,14 @@ class WorkerResult(Record):
 
     members: tuple[MemberResult, ...] = ()
     problem: Problem | None = None
+
+
+def read_result(path: Path) -> WorkerResult | None:
+    """A job's result; None where there is none, or nothing that is one."""
+    try:
+        return WorkerResult.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def work(spec_path: Path, run: Callable[[TrainJob], list[MemberResult]] = run_train_job) -> None:

@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from rewardsmith.engine import Engine, Job, JobOutcome
 from rewardsmith.errors import UsageError
 from rewardsmith.store.atomic import write_bytes
 from rewardsmith.train.config import PpoConfig, schedule
 from rewardsmith.train.following import Following
 from rewardsmith.train.job import OnPoint, TrainJob
-from rewardsmith.train.jobfile import WorkerResult, WorkerSpec
+from rewardsmith.train.jobfile import WorkerResult, WorkerSpec, read_result
 from rewardsmith.train.racing import Affords, RacingConfig, Rung, judge, more_seeds
 from rewardsmith.types import EnvSpec, Goal, Member, MemberResult, RungStanding, TrainingResult, content_id
 
@@ -162,7 +160,7 @@ class _Run:
             id = f"{until_steps}-{content_id(content)}"
             spec, result = self._folder / f"{id}.json", self._folder / f"{id}.result.json"
             self._folder.mkdir(parents=True, exist_ok=True)
-            if (old := _read_result(result)) is None or old.problem:
+            if (old := read_result(result)) is None or old.problem:
                 result.unlink(missing_ok=True)  # a fault of an earlier attempt: this one shall find out for itself
             write_bytes(spec, WorkerSpec(job=job, result_path=str(result)).model_dump_json(indent=1).encode())
             yield (
@@ -177,7 +175,7 @@ class _Run:
         error = outcome.error
         if outcome.state == "done":
             path = outcome.job.result_path
-            found = _read_result(path) or WorkerResult()
+            found = read_result(path) or WorkerResult()
             if found.problem:
                 raise found.problem.error()
             results = {Member(r.candidate, r.seed): r for r in found.members}
@@ -191,14 +189,6 @@ class _Run:
         }
         update = {"state": state, "error": error, "wall_s": outcome.wall_s / len(shard)}
         return {m: before.get(m, empty[m]).model_copy(update=update) for m in shard}
-
-
-def _read_result(path: Path) -> WorkerResult | None:
-    """A job's result; None where there is none, or nothing that is one."""
-    try:
-        return WorkerResult.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None
 
 
 def _add_wall(result: MemberResult, before: MemberResult | None) -> MemberResult:

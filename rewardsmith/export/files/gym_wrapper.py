@@ -16,15 +16,18 @@ from torch import Tensor
 ACTION: dict[str, Any] = DESCRIPTION["action"]
 
 
-def make_env(*, params: Mapping[str, float] | None = None, **kwargs: Any) -> gym.Env:
+def make_env(
+    *, params: Mapping[str, float] | None = None, gamma: float = DESCRIPTION["gamma"], **kwargs: Any
+) -> gym.Env:
     """The environment that the reward was designed for, paying that reward.
 
     Args:
         params: values for the reward's parameters, in place of its defaults.
+        gamma: discount for potential shaping; use the discount that you train with.
         kwargs: more keyword arguments for `gymnasium.make`, such as `render_mode`.
     """
     made = {"max_episode_steps": DESCRIPTION["horizon"], **DESCRIPTION["kwargs"], **kwargs}
-    return DesignedReward(gym.make(DESCRIPTION["gymnasium"], **made), params=params)
+    return DesignedReward(gym.make(DESCRIPTION["gymnasium"], **made), params=params, gamma=gamma)
 
 
 class DesignedReward(gym.Wrapper, gym.utils.RecordConstructorArgs):

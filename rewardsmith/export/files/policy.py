@@ -27,7 +27,7 @@ class TrainedPolicy:
         self.action: dict[str, Any] = self.info["action"]
         self._mean = tensors["obs.mean"].float()
         self._scale = (1 / torch.sqrt(tensors["obs.var"] + EPS)).float()
-        self._activation = {"tanh": torch.tanh, "relu": torch.relu}[self.info["activation"]]
+        self._activation = {"tanh": torch.tanh, "relu": torch.relu}[self.info.get("activation", "tanh")]
         count = len(self.info["hidden"]) + 1
         self._layers = [(tensors[f"policy.{i}.weight"], tensors[f"policy.{i}.bias"]) for i in range(count)]
 
@@ -46,6 +46,8 @@ class TrainedPolicy:
         out = out[:, : math.prod(spec["shape"])]
         if spec["low"] is None:
             return out
+        if self.info.get("squash_actions"):
+            out = torch.tanh(out)
         low, high = torch.tensor(spec["low"]), torch.tensor(spec["high"])
         if self.info["rescale_actions"]:
             out = out * ((high - low) / 2) + (high + low) / 2
