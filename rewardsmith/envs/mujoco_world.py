@@ -128,7 +128,8 @@ class MujocoWorld(TensorWorld):
         faults = self._backend.step(action, self._frame_skip)
         self._t += 1
         self.obs.copy_(self._task.observation(self._fields))
-        self.native_reward.copy_(self._task.native_reward(self._fields, action, self._dt))
+        if self.measures_native:
+            self.native_reward.copy_(self._task.native_reward(self._fields, action, self._dt))
         self.diverged.zero_()
         self.terminated.copy_(self._task.terminated(self._fields))
         if len(faults):

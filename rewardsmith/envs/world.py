@@ -24,6 +24,7 @@ class VecWorld(ABC):
             observation and the fields it had before that step.
         native_reward: the environment's own reward of the last step, (B,) float64. For metrics and parity tests;
             reward functions never see it.
+        measures_native: whether `native_reward` is wanted; a trainer, which never looks at it, turns it off.
         info: further numbers of the last step that metrics may use, each (B,); "is_success" where there is one.
         horizon: steps after which an episode is truncated.
         can_restore: whether `get_state` and `set_state` continue bit-exactly.
@@ -34,6 +35,7 @@ class VecWorld(ABC):
     action: ActionSpec
     horizon: int
     can_restore: bool = False
+    measures_native: bool = True
     device: torch.device = torch.device("cpu")
     obs: Tensor
     terminated: Tensor

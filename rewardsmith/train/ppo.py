@@ -74,6 +74,7 @@ class PopulationPPO:
     ) -> None:
         self.world, self.config, self.members, self._root = world, config, list(members), root
         self.device = world.device
+        world.measures_native = False
         self.iteration = 0
         self.failures: dict[int, Failure] = {}
         self.last = LastRollout([0.0] * len(members), [{} for _ in members])

@@ -69,23 +69,32 @@ def ppo_gradient(net: ActorCritic, head: Head, batch: Batch, config: PpoConfig) 
 
 
 class Adam:
-    """Adam with each member's gradient clipped to its own norm and its own learning rate."""
+    """Adam with each member's gradient clipped to its own norm; one fused kernel, that of `torch.optim.Adam`."""
 
     def __init__(self, net: ActorCritic, config: PpoConfig) -> None:
-        self._net, self._max_norm = net, config.max_grad_norm
+        self._net, self._max_norm, self._rate = net, config.max_grad_norm, config.learning_rate
         self.m, self.v = torch.zeros_like(net.flat), torch.zeros_like(net.flat)
-        self.learning_rate = net.flat.new_full((net.flat.shape[0], 1), config.learning_rate)
 
     def step(self, count: int, fraction: float = 1.0) -> None:
         """Apply `net.grad`; `count` is the number of this step from 1, `fraction` scales the learning rate."""
         grad = self._net.grad
         norm = torch.linalg.vector_norm(grad, dim=1, keepdim=True)
         grad.mul_((self._max_norm / (norm + 1e-6)).clamp_(max=1.0))
-        self.m.lerp_(grad, 1 - _BETA1)
-        self.v.mul_(_BETA2).addcmul_(grad, grad, value=1 - _BETA2)
-        denominator = self.v.sqrt().mul_((1 - _BETA2**count) ** -0.5).add_(_ADAM_EPS)
-        rate = self.learning_rate * (fraction / (1 - _BETA1**count))
-        self._net.flat.sub_(self.m.div(denominator).mul_(rate))
+        torch._fused_adam_(
+            [self._net.flat],
+            [grad],
+            [self.m],
+            [self.v],
+            [],
+            [torch.tensor(float(count), device=grad.device)],
+            lr=self._rate * fraction,
+            beta1=_BETA1,
+            beta2=_BETA2,
+            weight_decay=0.0,
+            eps=_ADAM_EPS,
+            amsgrad=False,
+            maximize=False,
+        )
 
 
 def learn(
