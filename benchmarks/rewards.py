@@ -5,7 +5,7 @@ from __future__ import annotations
 from rewardsmith.envs import resolve_env
 from rewardsmith.reward.compile import compile_reward, reward_jail
 
-RUNNER = '''
+RUNNER = """
 def compute_reward(obs, action, next_obs, *, speed={a}, upright=0.5, width=0.7, effort=0.1, smooth=0.01, alive=0.5):
     forward = speed * next_obs["forward_velocity"]
     posture = upright * torch.exp(-((next_obs["torso_pitch"] / width) ** 2))
@@ -17,8 +17,9 @@ def compute_reward(obs, action, next_obs, *, speed={a}, upright=0.5, width=0.7, 
     return total, {{
         "forward": forward, "posture": posture, "height": height, "cost": cost, "calm": calm, "living": living
     }}
-'''
-BALANCER = '''
+"""
+WALKER = RUNNER.replace('next_obs["torso_pitch"]', '(1 - next_obs["upright"])')
+BALANCER = """
 def compute_reward(obs, action, next_obs, *, angle_width=0.1, place_width=1.0, alive={a}):
     upright = torch.exp(-((next_obs["pole_angle"] / angle_width) ** 2))
     centred = 0.3 * torch.exp(-((next_obs["cart_position"] / place_width) ** 2))
@@ -30,7 +31,7 @@ def compute_reward(obs, action, next_obs, *, angle_width=0.1, place_width=1.0, a
     return total, {{
         "upright": upright, "centred": centred, "calm": calm, "still": still, "living": living, "turn": turn
     }}
-'''
+"""
 CANDIDATES = 8
 
 

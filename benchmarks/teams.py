@@ -1,4 +1,4 @@
-"""Two worker processes, one a core, that train in turns with those of a peer: for rates that share the machine's mood."""
+"""Worker processes that train in turns with those of a peer, so that both rates share the machine's mood."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training speed against Stable-Baselines3, both learning, in turns on the same cores: `python benchmarks/throughput.py`.
+"""Training speed against Stable-Baselines3, in turns on the same cores: `python benchmarks/throughput.py`.
 
 Two single-threaded processes of ours train 16 policies with 8 different rewards; the peer is two single-threaded SB3
 jobs at once with the same hyperparameters, one policy each. A rate is env steps a second, summed over all policies.
