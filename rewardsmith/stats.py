@@ -48,8 +48,9 @@ def interval(
     *,
     seed: int = 0,
     over: Literal["seeds", "episodes, not seeds"] = "seeds",
+    of: Literal["iqm", "mean"] = "iqm",
 ) -> Interval:
-    """IQM of `scores`, shape (n,), with a percentile bootstrap 95 % interval.
+    """IQM (or mean) of `scores`, shape (n,), with a percentile bootstrap 95 % interval.
 
     Below three seeds the interval is over episodes only, and says so: pass per-episode scores then.
     Raises: StatisticsError: fewer than three scores with `over="seeds"`, or none at all.
@@ -60,10 +61,13 @@ def interval(
             f"an interval over {values.size} seed(s) means nothing",
             hint=f"train at least {MIN_SEEDS} seeds, or report episodes with over='episodes, not seeds'",
         )
-    point = iqm(values)
+    if values.size == 0:
+        raise StatisticsError("an interval of no scores is undefined")
+    cut = 0.25 if of == "iqm" else 0.0
+    point = float(trim_mean(values, cut))
     rng = np.random.default_rng(seed)
     draws = values[rng.integers(values.size, size=(RESAMPLES, values.size))]
-    low, high = np.quantile(trim_mean(draws, 0.25, axis=1), [0.025, 0.975])
+    low, high = np.quantile(trim_mean(draws, cut, axis=1), [0.025, 0.975])
     return Interval(point, float(low), float(high), values.size, over)
 
 

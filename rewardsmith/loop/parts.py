@@ -283,7 +283,7 @@ class Parts:
             if not standing.kept:
                 self.observe(CandidateChanged(id, CandidateState.DROPPED, why(standing)))
         if rung.more_seeds:
-            finalists = " and ".join(id for id, s in rung.standings.items() if s.kept)
+            finalists = ", ".join(id for id, s in rung.standings.items() if s.kept)
             count = len(rung.more_seeds)
             seeds = f"{count} more seed{'s' if count > 1 else ''}"
             steps = f"{count * self.ppo.iterations * self.ppo.batch:,} env steps a candidate"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from rewardsmith.analyze.feedback import build_feedback
+from rewardsmith.analyze.race import why
 from rewardsmith.critic import NOVELTY, fatal
 from rewardsmith.design.designer import DesignContext, ScoredCandidate
 from rewardsmith.loop.events import CandidateChanged, RoundStarted
@@ -174,8 +175,9 @@ class Steps:
             f"round-{round}", {id: self._parts.graph_path(id) for id in ids}, seeds=range(self._config.seeds)
         )
         self.results.update(results)
-        for id in results:
-            self._changed(id)
+        for id, result in results.items():
+            last = result.race[-1] if result.race else None
+            self._changed(id, detail=why(last) if last and not last.kept else "")
         if round < self._config.rounds:
             self._show_critic(round, results)
         return results

@@ -116,7 +116,7 @@ def judge(candidates: Mapping[str, Sequence[MemberResult]], config: RacingConfig
 
 
 def _estimate(members: Sequence[MemberResult], measure: Measure) -> Estimate:
-    """The mean that ranks, and the interval that protects."""
+    """The mean that ranks, and its interval, which protects."""
     found = _interval(members, measure)
     return Estimate(value=getattr(standing(members), measure), low=found.low, high=found.high)
 
@@ -126,8 +126,8 @@ def _interval(members: Sequence[MemberResult], measure: Measure) -> Interval:
     column = 0 if measure == "success" else 1
     trained = [m for m in members if m.state == "trained"]
     if len(trained) >= MIN_SEEDS:
-        return interval([float(np.mean([e[column] for e in m.last_episodes])) for m in trained])
-    return interval([e[column] for m in trained for e in m.last_episodes], over="episodes, not seeds")
+        return interval([float(np.mean([e[column] for e in m.last_episodes])) for m in trained], of="mean")
+    return interval([e[column] for m in trained for e in m.last_episodes], over="episodes, not seeds", of="mean")
 
 
 def more_seeds(

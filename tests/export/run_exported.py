@@ -1,4 +1,4 @@
-"""Runs inside `python -I` with rewardsmith blocked: uses an exported folder and writes down what it did.
+"""Runs inside `python -I`, with rewardsmith and what only it needs blocked: uses an exported folder, notes what it did.
 
 Arguments: the folder, an npz with transitions ("obs.NAME", "next_obs.NAME", "memory.NAME", "action"), the npz to write,
 and the number of steps to play.
@@ -13,8 +13,8 @@ class Blocked:
     """Stands in front of all other finders."""
 
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "rewardsmith":
-            raise ImportError("rewardsmith is blocked here")
+        if name.partition(".")[0] in ("rewardsmith", "pydantic", "safetensors", "openai", "typer"):
+            raise ImportError(f"{name} is blocked here")
         return
 
 

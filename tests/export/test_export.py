@@ -126,6 +126,9 @@ CASES = [
     pytest.param("reacher", "human", marks=pytest.mark.slow),
     pytest.param("mountain_car_continuous", "human", marks=pytest.mark.slow),
     pytest.param("half_cheetah", "human", marks=pytest.mark.slow),
+    pytest.param("ant", "human", marks=pytest.mark.slow),
+    pytest.param("cartpole", "human", marks=pytest.mark.slow),
+    pytest.param("pendulum", "human", marks=pytest.mark.slow),
 ]
 
 

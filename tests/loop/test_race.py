@@ -42,7 +42,7 @@ def test_a_race_is_told_and_asks_the_budget(tmp_path, monkeypatch) -> None:
     assert [(e.candidate, e.state) for e in dropped] == [("c", CandidateState.DROPPED)]
     assert "fitness 1 [1, 1] against 2 [2, 2] of b at the cut" in dropped[0].detail
     said = [e.text for e in events if isinstance(e, Said)]
-    assert said == ["a and b train 2 more seeds each (2,048 env steps a candidate), from what the dropped ones left"]
+    assert said == ["a, b train 2 more seeds each (2,048 env steps a candidate), from what the dropped ones left"]
     proposal = Proposal(id="c", round=1, sample=0, code="", origin="builtin")
     assert why(Candidate(proposal=proposal, training=trained["c"])) == dropped[0].detail
 

@@ -84,8 +84,8 @@ def test_a_standing_says_why() -> None:
     episodes = {
         "best": [5.0] * 8,
         "cut": [2.0, 4.0] * 4,
-        "close": [1.0, 3.0] * 4,
-        "crowded": [0.5, 3.0] * 4,
+        "close": [1.5, 3.5] * 4,
+        "crowded": [1.2, 3.4] * 4,
         "far": [0.0] * 8,
     }
     candidates = {c: [member(c, s, [(0.0, f) for f in fs]) for s in (0, 1)] for c, fs in episodes.items()}
@@ -96,11 +96,18 @@ def test_a_standing_says_why() -> None:
     assert {s.cut for s in judged.values()} == {"cut"} and {s.cut_measure for s in judged.values()} == {"fitness"}
     assert judged["far"].over == "episodes, not seeds"
     assert why(judged["best"]) == "1st of 5 at 100 env steps: fitness 5 [5, 5]"
-    assert why(judged["far"]).endswith("fitness 0 [0, 0] against 3 [2, 4] of cut at the cut")
+    assert why(judged["far"]).endswith("fitness 0 [0, 0] against 3 [2.5, 3.5] of cut at the cut")
     assert "too close to call, so it went on" in why(judged["close"])
     assert "no more could go on" in why(judged["crowded"])
     assert "1 seed failed" in why(judged["far"].model_copy(update={"failed": 1}))
     assert [ordinal(n) for n in (1, 2, 3, 4, 11, 12, 21)] == ["1st", "2nd", "3rd", "4th", "11th", "12th", "21st"]
+
+
+def test_the_interval_belongs_to_the_mean_that_ranks() -> None:
+    """An interquartile mean would say that 15 of 16 are all."""
+    candidates = {"most": [member("most", s, [(float(s + i > 0), 0.0) for i in range(8)]) for s in (0, 1)]}
+    (found,) = judge(candidates, RacingConfig()).values()
+    assert found.success.value == 15 / 16 and found.success.low < 15 / 16 < found.success.high == 1.0
 
 
 def test_three_seeds_are_compared_as_seeds() -> None:

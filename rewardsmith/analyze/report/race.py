@@ -39,8 +39,11 @@ class Racer(NamedTuple):
         for column, measure in enumerate(measures):
             seeds = [getattr(m.curve[-1], measure) for m in trained]
             episodes = [e[column] for m in trained for e in m.last_episodes] or seeds
-            of = interval(seeds) if len(seeds) >= MIN_SEEDS else interval(episodes, over="episodes, not seeds")
-            found[measure] = Estimate(value=means[column], low=of.low, high=of.high)
+            enough = len(seeds) >= MIN_SEEDS
+            around = interval(
+                seeds if enough else episodes, over="seeds" if enough else "episodes, not seeds", of="mean"
+            )
+            found[measure] = Estimate(value=means[column], low=around.low, high=around.high)
         return found
 
 
