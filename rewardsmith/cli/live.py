@@ -113,11 +113,13 @@ class LiveView:
             table.add_column(column, justify=justify, no_wrap=column != "")  # type: ignore[arg-type]
         for id, (state, detail) in self._states.items():
             points = list(self._points.get(id, {}).values())
+            front = max((p.env_steps for p in points), default=0)
+            ahead = [p for p in points if p.env_steps == front]  # without seeds that joined late, as finalists' do
             table.add_row(
                 id,
                 f"[{COLOURS.get(state, 'red')}]{state}[/]",
-                spread([p.success for p in points]),
-                spread([p.fitness for p in points]),
+                spread([p.success for p in ahead]),
+                spread([p.fitness for p in ahead]),
                 f"{sum(p.env_steps for p in points):,}" if points else "",
                 wash(detail, 90),
             )

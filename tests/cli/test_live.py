@@ -10,6 +10,7 @@ from rich.console import Console
 from rewardsmith.cli import live
 from rewardsmith.cli.goal import goal_file, read_goal_file
 from rewardsmith.cli.show import advice_on
+from rewardsmith.loop.events import PointMeasured
 from rewardsmith.loop.goal import GoalAnswer, GoalProposal
 from rewardsmith.loop.summary import Candidate
 from rewardsmith.types import CurvePoint, MemberResult, Proposal, TrainingResult
@@ -73,3 +74,15 @@ def test_advice_fits_the_curve(candidate, words) -> None:
 def test_no_advice_where_there_is_nothing_to_say() -> None:
     assert advice_on(trained(0, 1, 0.9)) == ""
     assert advice_on(trained().model_copy(update={"training": None})) == ""
+
+
+def test_seeds_that_join_late_do_not_lower_a_finalists_score(monkeypatch) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(live, "progress", Console(file=out, force_terminal=True, width=120))
+    with live.LiveView() as view:
+        for seed, steps, success in ((0, 900, 0.75), (1, 900, 0.25), (2, 100, 0.0)):
+            point = CurvePoint(env_steps=steps, fitness=0, success=success, episode_length=1, episodes=1)
+            view(PointMeasured("a", seed, point))
+        cells = [list(column.cells) for column in view._table().columns]
+    assert cells[2] == ["0.5 (0.25 to 0.75)"]
+    assert cells[4] == ["1,900"]
