@@ -32,7 +32,7 @@ $(SETUP): pyproject.toml constraints.txt scripts/system_packages.sh
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[web,tensorboard]" --group dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[robotics,web,tensorboard]" --group dev
 	touch $@
 
 clean:

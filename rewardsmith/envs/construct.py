@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
 import importlib.util
+import io
 import warnings
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -14,10 +16,16 @@ from typing import Any
 import gymnasium as gym
 
 from rewardsmith.envs.pack import bundled_packs
+from rewardsmith.envs.robotics import mend_robotics
 from rewardsmith.errors import EnvironmentFault, MissingExtra
 
 # What a name starts with, the module that registers it, what to call it, and our extra that installs it.
-_PLUGINS = (("MiniHack-", "minihack", "MiniHack", "minihack"), ("NetHack", "nle", "NLE", "minihack"))
+_PLUGINS = (
+    ("MiniHack-", "minihack", "MiniHack", "minihack"),
+    ("NetHack", "nle", "NLE", "minihack"),
+    ("Fetch", "gymnasium_robotics", "Gymnasium-Robotics", "robotics"),
+    ("Hand", "gymnasium_robotics", "Gymnasium-Robotics", "robotics"),
+)
 
 
 def gym_spec(name: str) -> Any:
@@ -40,7 +48,10 @@ def gym_spec(name: str) -> Any:
         if id.startswith(prefix) and id not in gym.registry:
             if importlib.util.find_spec(plugin) is None:
                 raise MissingExtra(title, extra)
-            importlib.import_module(plugin)
+            with contextlib.redirect_stderr(io.StringIO()):  # Gymnasium-Robotics prints news when it is imported
+                importlib.import_module(plugin)
+        if id.startswith(prefix) and plugin == "gymnasium_robotics":
+            mend_robotics()
     try:
         return gym.spec(id)
     except gym.error.DeprecatedEnv as error:

@@ -19,11 +19,11 @@ from rewardsmith.envs.mujoco_world import MUJOCO_TASK, MujocoWorld, backend_fiel
 from rewardsmith.envs.pack import Pack, TaskInfo, TrainingDefaults
 from rewardsmith.envs.physics import BatchBackend, load_mujoco
 from rewardsmith.envs.randomization import Randomization
-from rewardsmith.envs.rendering import ClassicArtist, MujocoArtist, draw_gym
+from rewardsmith.envs.rendering import ClassicArtist, MujocoArtist, MujocoEnvArtist, draw_gym
 from rewardsmith.envs.spaces import action_spec, observation_leaves
 from rewardsmith.envs.torch_world import TORCH_TASK, TorchWorld
 from rewardsmith.envs.world import VecWorld
-from rewardsmith.errors import EnvironmentFault, unknown
+from rewardsmith.errors import EnvironmentFault, MissingExtra, unknown
 from rewardsmith.types import EnvSpec, FeatureSpec, RewardInterface
 
 DEFAULT_HORIZON = 1000
@@ -176,6 +176,8 @@ class PackEnvironment(Environment):
         self._randomize = Randomization(spec.kwargs[RANDOMIZE], pack.name) if RANDOMIZE in spec.kwargs else None
         try:
             self._registered = gym_spec(file.env.gymnasium)
+        except MissingExtra:
+            raise
         except EnvironmentFault as error:
             raise pack.fault("pack.toml", f"env.gymnasium: {error.message}", error.hint) from error
         self.about, self.horizon, self.separable = file.about, file.env.horizon, file.separable
@@ -197,6 +199,7 @@ class PackEnvironment(Environment):
             self._make = functools.partial(bare_env, file.env.gymnasium, spec.kwargs)
             env = self._make()
             space, self._leaves = env.action_space, observation_leaves(env.observation_space, pack.name)
+            self._on_mujoco = type(getattr(env.unwrapped, "model", None)).__name__ == "MjModel"
             env.close()
         self.interface = RewardInterface(features=self._features, action=action_spec(space, pack.name, file.env.action))
         self._checked = False
@@ -212,7 +215,7 @@ class PackEnvironment(Environment):
                 horizon=self.horizon,
                 frame_skip=env.frame_skip,
                 featurize=self._featurize,
-                draw=MujocoArtist(**self.pack.file.camera.model_dump()),
+                draw=MujocoArtist(**self.pack.file.camera.model_dump()).draw,
                 randomize=self._randomize,
             )
         elif env.backend == "torch":
@@ -234,7 +237,7 @@ class PackEnvironment(Environment):
                 leaves=self._leaves,
                 horizon=self.horizon,
                 featurize=self._featurize,
-                draw=draw_gym,
+                draw=MujocoEnvArtist(**self.pack.file.camera.model_dump()) if self._on_mujoco else draw_gym,
                 reader=_PackReader(module.FIELDS, module.read) if hasattr(module, "FIELDS") else None,
             )
         if not self._checked:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rewardsmith.envs.gym_world import FieldReader
 from rewardsmith.envs.physics import load_mujoco
-from rewardsmith.envs.rendering import MujocoArtist, draw_gym
+from rewardsmith.envs.rendering import MujocoEnvArtist, draw_gym
 from rewardsmith.envs.spaces import Leaf, action_spec, observation_leaves
 from rewardsmith.errors import EnvironmentFault
 from rewardsmith.types import Dtype, FeatureSpec, RewardInterface
@@ -287,13 +287,5 @@ def _draw_mujoco(env: gym.Env) -> Callable[[Any, int], np.ndarray]:
     config = getattr(getattr(env.unwrapped, "mujoco_renderer", None), "default_cam_config", None) or {}
     model: Any = _mujoco_model(env)
     track = model.body(config["trackbodyid"]).name if config.get("trackbodyid", -1) > 0 else ""
-    artist = MujocoArtist(track=track, distance=config.get("distance"), elevation=config.get("elevation", -20.0))
-
-    def draw(env: Any, size: int) -> np.ndarray:
-        mujoco = load_mujoco()
-        bare, spec = env.unwrapped, mujoco.mjtState.mjSTATE_INTEGRATION
-        state = np.empty(mujoco.mj_stateSize(bare.model, spec))
-        mujoco.mj_getState(bare.model, bare.data, state, spec)
-        return artist(bare.model, state, size)
-
-    return draw
+    settings = {"distance": config.get("distance"), "elevation": config.get("elevation", -20.0)}
+    return MujocoEnvArtist(track=track, **settings)

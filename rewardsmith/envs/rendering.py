@@ -104,6 +104,10 @@ class MujocoCamera:
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
 
+    def move_sites(self, positions: np.ndarray) -> None:
+        """Put the model's sites, which may mark goals, at `positions` (sites, 3) in their bodies' frames."""
+        self._model.site_pos[:] = positions
+
     def draw(self, state: np.ndarray) -> np.ndarray:
         """(size, size, 3) uint8 from an integration state (n,)."""
         mujoco = self._mujoco
@@ -130,13 +134,35 @@ class MujocoArtist:
         self._settings = camera
         self._camera: MujocoCamera | None = None
 
-    def __call__(self, model: Any, state: np.ndarray, size: int) -> np.ndarray:
+    def draw(self, model: Any, state: np.ndarray, size: int) -> np.ndarray:
+        """(size, size, 3) uint8 from an integration state (n,)."""
         if self._camera is None or self._camera.size != size:
             import copy
 
             own = copy.copy(model)
             self._camera = MujocoCamera(own, camera=_mjv_camera(own, **self._settings), size=size)
+        self._camera.move_sites(model.site_pos)
         return self._camera.draw(state)
+
+
+class MujocoEnvArtist(MujocoArtist):
+    """Draws Gymnasium environments on MuJoCo, without touching their simulation."""
+
+    def __call__(self, env: Any, size: int) -> np.ndarray:
+        mujoco = load_mujoco()
+        bare, spec = env.unwrapped, mujoco.mjtState.mjSTATE_INTEGRATION
+        state = np.empty(mujoco.mj_stateSize(bare.model, spec))
+        mujoco.mj_getState(bare.model, bare.data, state, spec)
+        _mark_goal(bare)
+        return self.draw(bare.model, state, size)
+
+
+def _mark_goal(bare: Any) -> None:
+    """Put the mark of Gymnasium-Robotics' Fetch environments, a site without part in physics, where the goal is."""
+    mujoco = load_mujoco()
+    site = mujoco.mj_name2id(bare.model, mujoco.mjtObj.mjOBJ_SITE, "target0")
+    if site >= 0 and np.shape(getattr(bare, "goal", ())) == (3,):
+        bare.model.site_pos[site] = bare.goal - bare.data.xpos[bare.model.site_bodyid[site]]
 
 
 def _mjv_camera(

@@ -81,11 +81,11 @@ class TorchWorld(TensorWorld):
 
     def step(self, action: Tensor) -> None:
         state = self._task.step(self._state, action)
-        reward = self._task.native_reward(self._state, action, state)
-        good = torch.isfinite(state).all(1) & torch.isfinite(reward)
+        good = torch.isfinite(state).all(1)
         torch.logical_not(good, out=self.diverged)
+        if self.measures_native:
+            self.native_reward.copy_(torch.where(good, self._task.native_reward(self._state, action, state), 0.0))
         self._state = torch.where(good[:, None], state, self._state)
-        self.native_reward.copy_(torch.where(good, reward, 0.0))
         self.obs.copy_(self._task.observation(self._state))
         self.terminated.copy_(self._task.terminated(self._state) | self.diverged)
         self._t += 1

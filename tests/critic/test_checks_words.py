@@ -8,7 +8,7 @@ from rewardsmith.critic import Critic
 from rewardsmith.critic import checks_words as checks
 from rewardsmith.critic.checks_words import order_or_count
 from rewardsmith.critic.evidence import Evidence
-from rewardsmith.envs import list_packs, resolve_env
+from rewardsmith.envs.pack import Pack, bundled_packs
 from rewardsmith.reward.compile import compile_reward, reward_jail
 from rewardsmith.types import ActionSpec, FeatureSpec, RewardInterface
 from tests.critic.worlds import INTERFACE, CountingProgram, evidence, make_bank
@@ -58,8 +58,8 @@ def test_words_that_do_not(words):
 
 
 def test_no_instruction_of_a_pack_orders_or_counts():
-    for pack in list_packs():
-        for task in resolve_env(pack.name).tasks.values():
+    for folder in bundled_packs().values():
+        for task in Pack(folder).file.task:
             assert not order_or_count(task.instruction), task.instruction
 
 

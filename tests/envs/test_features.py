@@ -7,10 +7,8 @@ import pytest
 import torch
 
 from rewardsmith.envs import resolve_env
-from rewardsmith.envs.pack import bundled_packs
 from rewardsmith.envs.physics import load_mujoco
-
-PACKS = sorted(bundled_packs())
+from tests.envs.packs import PACKS
 
 
 def lowest_of_capsule(data, model, name):

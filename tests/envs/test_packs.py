@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -17,10 +18,10 @@ import torch
 
 from rewardsmith.envs import TrainingDefaults, list_packs, resolve, resolve_env, score_episodes
 from rewardsmith.envs.pack import _SECTIONS, PackFile, bundled_packs
-from rewardsmith.errors import EnvironmentFault
+from rewardsmith.errors import EnvironmentFault, MissingExtra
 from rewardsmith.resources import resource_root
+from tests.envs.packs import PACKS
 
-PACKS = sorted(bundled_packs())
 GOAL_ENDS = ("bipedal_walker", "mountain_car_continuous", "lunar_lander")
 
 
@@ -43,7 +44,7 @@ def replace(path, old, new):
 
 def test_bundled_packs_are_listed():
     infos = {info.name: info for info in list_packs()}
-    assert set(PACKS) <= set(infos)
+    assert set(bundled_packs()) <= set(infos)
     for info in infos.values():
         assert not info.error and info.about and info.default_task == info.tasks[0]
 
@@ -264,6 +265,14 @@ def test_options_are_those_the_pack_lists():
         resolve_env("hopper", kwargs={"ctrl_cost_weight": 1.0})
 
 
+def test_a_pack_of_a_missing_extra_names_it(monkeypatch):
+    monkeypatch.delitem(gym.registry, "FetchPushDense-v4", raising=False)
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if "robotics" in name else found(name))
+    with pytest.raises(MissingExtra, match=r"rewardsmith\[robotics\]"):
+        resolve_env("fetch_push")
+
+
 def test_two_packs_of_one_name_keep_their_own_code(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "elsewhere" / "hopper")
     replace(copy / "features.py", '"torso_x": qpos[:, 0]', '"torso_x": 2 * qpos[:, 0]')
@@ -273,10 +282,10 @@ def test_two_packs_of_one_name_keep_their_own_code(folder, tmp_path):
     assert [world.featurize(fields)["torso_x"].item() for world in worlds] == [1, 2]
 
 
-def test_feature_names_can_be_used_in_rewards():
-    for name in PACKS:
-        for spec in resolve_env(name).interface.features:
-            assert re.fullmatch(r"[a-z][a-z0-9_]{0,39}", spec.name)
+@pytest.mark.parametrize("name", PACKS)
+def test_feature_names_can_be_used_in_rewards(name):
+    for spec in resolve_env(name).interface.features:
+        assert re.fullmatch(r"[a-z][a-z0-9_]{0,39}", spec.name)
 
 
 def test_resolving_writes_nothing_and_prints_nothing(tmp_path):

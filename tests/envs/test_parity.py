@@ -12,6 +12,7 @@ import torch
 from rewardsmith.envs import resolve_env
 from rewardsmith.envs.pack import bundled_packs
 from rewardsmith.reward.compile import compile_reward, reward_jail
+from tests.envs.packs import PACKS, pack
 
 MUJOCO = {
     "ant": "Ant-v5",
@@ -29,16 +30,18 @@ MUJOCO = {
 CLASSIC = {"cartpole": "CartPole-v1", "pendulum": "Pendulum-v1"}
 NATIVE = {
     "bipedal_walker": "BipedalWalker-v3",
+    "fetch_push": "FetchPushDense-v4",
+    "fetch_reach": "FetchReachDense-v4",
     "lunar_lander": "LunarLander-v3",
     "mountain_car_continuous": "MountainCarContinuous-v0",
 }
 BALANCING = ("cartpole", "inverted_pendulum", "inverted_double_pendulum")  # success is to last: no state shows it
-PACKS = MUJOCO | CLASSIC | NATIVE
+IDS = MUJOCO | CLASSIC | NATIVE
 STEPS = 1000
 
 
 def test_every_pack_is_compared():
-    assert set(PACKS) == set(bundled_packs())
+    assert set(IDS) == set(bundled_packs())
     registered = {id for id in gym.registry if id.endswith("-v5") and "mujoco" in str(gym.spec(id).entry_point)}
     assert set(MUJOCO.values()) == registered
 
@@ -64,7 +67,7 @@ def test_mujoco_packs_equal_gymnasium(name):
     """Resets from the same seeds and 1,000 steps: state and termination bit-identical, the rest to rounding."""
     rows = 2
     world = resolve_env(name).make_world(rows, threads=2)
-    envs = [gym.make(PACKS[name]) for _ in range(rows)]
+    envs = [gym.make(IDS[name]) for _ in range(rows)]
     assert world.obs_dim == envs[0].observation_space.shape[0]
     rng = np.random.default_rng(7)
     next_seed = 100
@@ -146,7 +149,7 @@ def test_classic_control_equals_gymnasium(name):
     environment = resolve_env(name)
     world = environment.make_world(3)
     world.reset(np.arange(3), np.arange(3, dtype=np.uint64))
-    envs = [gym.make(PACKS[name]) for _ in range(3)]
+    envs = [gym.make(IDS[name]) for _ in range(3)]
     for i, env in enumerate(envs):
         assert np.array_equal(world.obs[i].numpy(), env.reset(seed=i)[0])
     rng = np.random.default_rng(0)
@@ -168,15 +171,20 @@ def test_classic_control_equals_gymnasium(name):
     assert seed > 3
 
 
-@pytest.mark.parametrize("name", NATIVE)
+@pytest.mark.parametrize("name", [pack(name) for name in NATIVE])
 def test_gym_worlds_equal_gymnasium(name):
     """Row by row what `gymnasium.make` gives, whatever the other rows do."""
     environment = resolve_env(name)
     world = environment.make_world(2)
     world.reset(np.array([1, 0]), np.array([5, 6], dtype=np.uint64))
-    env = gym.make(PACKS[name], max_episode_steps=environment.horizon)
+    env = gym.make(IDS[name], max_episode_steps=environment.horizon)
+
+    def flat(obs):
+        parts = [obs[key] for key in sorted(obs)] if isinstance(obs, dict) else [obs]
+        return np.concatenate(parts).astype(np.float32)
+
     obs, _ = env.reset(seed=5)
-    assert np.array_equal(world.obs[1].numpy(), obs)
+    assert np.array_equal(world.obs[1].numpy(), flat(obs))
     rng = np.random.default_rng(0)
     for _ in range(400):
         action = actions(world, rng)
@@ -185,14 +193,14 @@ def test_gym_worlds_equal_gymnasium(name):
             world.reset(np.array([0]), np.array([9], dtype=np.uint64))
         native = action[1].item() if action.ndim == 1 else action[1].numpy()
         obs, reward, terminated, truncated, _ = env.step(native)
-        assert np.array_equal(world.obs[1].numpy(), obs)
+        assert np.array_equal(world.obs[1].numpy(), flat(obs))
         assert world.native_reward[1].item() == reward
         assert (bool(world.terminated[1]), bool(world.truncated[1])) == (terminated, truncated)
         if terminated or truncated:
             break
 
 
-@pytest.mark.parametrize("name", [name for name in PACKS if name not in BALANCING])
+@pytest.mark.parametrize("name", [pack(name) for name in IDS if name not in BALANCING])
 def test_sparse_reward_is_the_success_of_the_metric(name, jail):
     """Over recorded and invented transitions: some step pays exactly where the metric sees success at the end."""
     environment = resolve_env(name)

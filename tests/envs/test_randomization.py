@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from rewardsmith.envs import resolve_env
 from rewardsmith.envs.physics import SCALABLE, load_mujoco
 from rewardsmith.envs.randomization import Randomization
 from rewardsmith.errors import EnvironmentFault
+from rewardsmith.resources import resource_root
 
 EVERYTHING = {name: [0.7, 1.4] for name in SCALABLE}
 
@@ -127,3 +130,8 @@ def test_only_mujoco_packs_can_be_randomized():
     with pytest.raises(EnvironmentFault, match="unknown option 'randomize'"):
         randomized("cartpole", {"mass": [0.5, 2.0]})
     assert randomized("hopper", {}).make_world(1).num_envs == 1
+
+
+def test_every_property_is_documented():
+    text = (resource_root("envs") / "README.md").read_text().split("## Randomized physics")[1]
+    assert set(re.findall(r"`(\w+)`", text.split("Properties:")[1])) == set(SCALABLE)

@@ -12,6 +12,7 @@ import torch
 from rewardsmith.envs import can_render, rendering, resolve_env
 from rewardsmith.errors import EnvironmentFault
 from tests.envs import toys
+from tests.envs.packs import pack
 
 MODULE = toys.__name__
 needs_gl = pytest.mark.skipif(bool(can_render()), reason=f"no OpenGL: {can_render()}")
@@ -24,7 +25,7 @@ def started(name, rows=1):
 
 
 @needs_gl
-@pytest.mark.parametrize("name", ["hopper", "reacher", "half_cheetah", "Ant-v5"])
+@pytest.mark.parametrize("name", ["hopper", "reacher", "half_cheetah", "ant", "Ant-v5", pack("fetch_push")])
 def test_mujoco_worlds_draw(name):
     world = started(name, 2)
     frame = world.render(1, size=128)
@@ -42,6 +43,21 @@ def test_mujoco_worlds_draw(name):
 
 
 @needs_gl
+@pytest.mark.parametrize("name", [pack("fetch_reach")])
+def test_the_goal_is_marked_where_it_is(name):
+    """Two goals in one and the same state of the arm make two pictures, and no difference to the simulation."""
+    world = started(name)
+    env = world._envs[0].unwrapped
+    pictures = []
+    for goal in ((1.3, 0.7, 0.6), (1.4, 0.9, 0.7)):
+        env.goal[:] = goal
+        pictures.append(world.render(size=128))
+    assert not np.array_equal(*pictures)
+    site = env.model.site("target0")
+    assert env.data.xpos[env.model.site_bodyid[site.id]] + site.pos == pytest.approx(goal)
+
+
+@needs_gl
 def test_the_picture_follows_the_robot():
     """Far down the track the hopper is still in the middle."""
     world = started("hopper")
@@ -54,7 +70,7 @@ def test_the_picture_follows_the_robot():
     assert np.abs(far[20:44, 28:36] - robot).mean() < 0.5 * np.abs(robot - near[20:44, :8].mean()).mean()
 
 
-@pytest.mark.parametrize("name", ["lunar_lander", "mountain_car_continuous", "CartPole-v1"])
+@pytest.mark.parametrize("name", ["lunar_lander", "mountain_car_continuous", "CartPole-v1", "cartpole", "pendulum"])
 def test_flat_worlds_draw_without_a_display_and_without_changing_the_physics(name):
     world, twin = started(name), started(name)
     for t in range(30):

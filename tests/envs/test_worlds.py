@@ -10,6 +10,7 @@ import torch
 from rewardsmith.envs import resolve_env
 from rewardsmith.errors import EnvironmentFault
 from tests.envs import toys
+from tests.envs.packs import pack
 
 MODULE = toys.__name__
 ALL = (
@@ -102,7 +103,7 @@ def test_a_row_depends_on_its_seed_and_actions_only(name):
     assert same(history(crowd, 60, rng, 2, restart=(0, 1)), expected)
 
 
-@pytest.mark.parametrize("name", ["bipedal_walker", "lunar_lander", "BipedalWalker-v3"])
+@pytest.mark.parametrize("name", ["bipedal_walker", "lunar_lander", "BipedalWalker-v3", pack("fetch_push")])
 def test_earlier_episodes_leave_no_trace(name):
     """After none to six episodes in a simulator that keeps more than numbers, the next one is always the same."""
     environment = resolve_env(name)
@@ -206,6 +207,21 @@ def test_a_diverged_simulation_ends_its_row_only(name, tmp_path, monkeypatch):
     world.step(actions(world, np.random.default_rng(0)))
     assert not world.diverged.any()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_state_that_is_no_number_ends_its_row_only():
+    """In an environment of torch functions: the row keeps its last real state, the others go on."""
+    world, twin = resolve_env("pendulum").make_world(2), resolve_env("pendulum").make_world(2)
+    for each in (world, twin):
+        each.reset(np.arange(2), seeds(1, 2))
+    before = world.obs.clone()
+    world.step(torch.tensor([[0.5], [float("nan")]]))
+    twin.step(torch.tensor([[0.5], [0.5]]))
+    assert world.diverged.tolist() == [False, True] == world.terminated.tolist()
+    assert torch.equal(world.obs[0], twin.obs[0]) and world.native_reward[0] == twin.native_reward[0]
+    assert torch.equal(world.obs[1], before[1]) and world.native_reward[1] == 0
+    world.reset(np.array([1]), seeds(2))
+    assert torch.equal(world.obs[1], before[1]) and not world.diverged.any()
 
 
 def test_nan_observations_end_their_row_only():
