@@ -50,7 +50,8 @@ def failed_ends(sample: Sample) -> Tensor:
     fix="Test `terminated` together with what makes it a success, or pay nothing at terminal steps.",
 )
 def failure_pays(evidence: Evidence) -> str | None:
-    sample, pay = recorded(evidence), evidence.values.effective
+    """Shaping left out: that a negative potential falls away at the end says nothing about failing."""
+    sample, pay = recorded(evidence), evidence.values.total
     ends = failed_ends(sample)
     usual = pay[~sample.terminated]
     if not len(usual):

@@ -61,6 +61,12 @@ def test_without_failures_nothing_is_said(check, bank, reason):
         check.run(evidence(lambda o, a, n: -1 - 0.1 * n["x"], bank))
 
 
+@pytest.mark.parametrize(("penalty", "pays"), [(-1.0, False), (1.0, True)])
+def test_shaping_that_falls_away_at_the_end_is_not_pay_for_failing(penalty, pays):
+    program = FakeProgram(at_end(penalty), potential=lambda obs: -50 - obs["x"].abs())
+    assert (checks.failure_pays.run(evidence(program, failing())) is not None) == pays
+
+
 def test_finishing_early_may_pay_when_it_is_success():
     with pytest.raises(Inconclusive):
         checks.dying_pays.run(evidence(lambda o, a, n: -1 - 0.1 * n["x"], succeeding()))
