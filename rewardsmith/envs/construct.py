@@ -60,6 +60,15 @@ def gym_spec(name: str) -> Any:
         raise EnvironmentFault(_not_found(name, str(error)), hint="see `rewardsmith envs` for the packs") from error
 
 
+def full_id(name: str) -> str:
+    """An id as Gymnasium alone finds it: `module:Id` for one that another package registers."""
+    if ":" not in name:
+        for prefix, plugin, *_ in _PLUGINS:
+            if name.startswith(prefix):
+                return f"{plugin}:{name}"
+    return name
+
+
 def _not_found(name: str, said: str) -> str:
     packs = sorted(bundled_packs())
     close = get_close_matches(name, [*packs, *gym.registry], n=3, cutoff=0.5)

@@ -9,15 +9,13 @@ import importlib
 from types import SimpleNamespace
 from typing import Any
 
-from rewardsmith.envs.physics import load_mujoco
-
 _COMPARED = ("mjtJoint", "mjtEq")
 
 
 def mend_robotics() -> None:
     """Make Fetch and Hand environments of `gymnasium_robotics` work; doing so again changes nothing."""
     utils: Any = importlib.import_module("gymnasium_robotics.utils.mujoco_utils")
-    mujoco = load_mujoco()
+    mujoco: Any = importlib.import_module("mujoco")
     numbers = {
         name: SimpleNamespace(**{member: kind.value for member, kind in getattr(mujoco, name).__members__.items()})
         for name in _COMPARED

@@ -6,7 +6,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from rewardsmith.envs.construct import bare_env
+from rewardsmith.envs.construct import bare_env, full_id
 from rewardsmith.envs.environment import Environment, PackEnvironment
 from rewardsmith.envs.introspect import describe
 from rewardsmith.envs.mujoco_world import BEFORE
@@ -30,7 +30,7 @@ def _common(environment: Environment, gymnasium: str, kwargs: dict[str, Any]) ->
     action = environment.interface.action
     return {
         "name": environment.name,
-        "gymnasium": gymnasium,
+        "gymnasium": full_id(gymnasium),
         "kwargs": kwargs,
         "horizon": environment.horizon,
         "gamma": environment.training.gamma,

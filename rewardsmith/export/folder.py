@@ -101,6 +101,8 @@ def _texts(
     if isinstance(environment, PackEnvironment):
         folder = environment.pack.folder / "features.py"
         texts |= standalone_files(environment.pack.text("features.py"), str(folder))
+    if described["gymnasium"].startswith("gymnasium_robotics:"):
+        texts["robotics.py"] = files("rewardsmith.envs").joinpath("robotics.py").read_text(encoding="utf-8")
     if with_policy:
         texts["policy.py"] = _file("policy.py")
     return texts

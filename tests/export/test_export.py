@@ -118,6 +118,9 @@ def played_here(environment: Environment, program: RewardProgram, actions: np.nd
     return np.array(observations), np.array(rewards)
 
 
+needs_robotics = pytest.mark.skipif(
+    importlib.util.find_spec("gymnasium_robotics") is None, reason="gymnasium_robotics is not installed"
+)
 CASES = [
     ("hopper", WITH_MEMORY),
     ("lunar_lander", VARIED),
@@ -126,6 +129,9 @@ CASES = [
     pytest.param("reacher", "human", marks=pytest.mark.slow),
     pytest.param("mountain_car_continuous", "human", marks=pytest.mark.slow),
     pytest.param("half_cheetah", "human", marks=pytest.mark.slow),
+    pytest.param("ant", "human", marks=pytest.mark.slow),
+    pytest.param("cartpole", "sparse", marks=pytest.mark.slow),
+    pytest.param("fetch_push", "human", marks=[pytest.mark.slow, needs_robotics]),
     pytest.param("ant", "human", marks=pytest.mark.slow),
     pytest.param("cartpole", "human", marks=pytest.mark.slow),
     pytest.param("pendulum", "human", marks=pytest.mark.slow),
@@ -152,7 +158,8 @@ def test_the_folder_pays_the_same(name, code, jail, tmp_path):
 
     observations, rewards = played_here(environment, program, got["played_actions"])
     np.testing.assert_allclose(got["played_rewards"], rewards, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(got["played_obs"].astype(np.float64), observations, rtol=1e-6, atol=1e-6)
+    if got["played_obs"].size:  # dictionaries are not written down
+        np.testing.assert_allclose(got["played_obs"].astype(np.float64), observations, rtol=1e-6, atol=1e-6)
     if code == "human":
         np.testing.assert_allclose(got["played_rewards"], got["played_native"], rtol=1e-5, atol=1e-5)
 

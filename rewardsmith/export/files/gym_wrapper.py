@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import Any, SupportsFloat
 
@@ -27,6 +28,8 @@ def make_env(
         kwargs: more keyword arguments for `gymnasium.make`, such as `render_mode`.
     """
     made = {"max_episode_steps": DESCRIPTION["horizon"], **DESCRIPTION["kwargs"], **kwargs}
+    if (HERE / "robotics.py").is_file():  # lets Gymnasium-Robotics work with newer releases of MuJoCo
+        importlib.import_module("robotics").mend_robotics()
     return DesignedReward(gym.make(DESCRIPTION["gymnasium"], **made), params=params, gamma=gamma)
 
 
