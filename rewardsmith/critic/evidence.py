@@ -179,14 +179,17 @@ class Evidence:
     def goal_win_rate(self) -> float:
         """Share of pairs (goal state, recorded state) in which arriving at the goal pays more than leaving it.
 
-        A tie counts half. Rewards for being there or for getting nearer are above 0.5 when their sign is right. Whether
+        Both ways count with two steps of staying where they lead: a reward may look at the state before a step only. A
+        tie counts half. Rewards for being there or for getting nearer are above 0.5 when their sign is right. Whether
         a goal state ends the episode is not known, so the better of both answers counts. Needs goals.
         """
         memory = self.probe_values.memory or None
         leave = evaluate_rows(self.program, self._journey(arrive=False, ends=False), memory).effective
+        stay, away = (evaluate_rows(self.program, self._visit(goal=goal), memory).effective for goal in (True, False))
 
         def rate(arrive: Tensor) -> float:
-            return float(((arrive > leave).double() + 0.5 * (arrive == leave).double()).mean())
+            more = (arrive - leave).double() + 2 * (stay - away).double()
+            return float(((more > 0).double() + 0.5 * (more == 0).double()).mean())
 
         going_on, ended = self.arrivals[False], self.arrivals[True]
         # the end takes the potential of the next state away, which says nothing about its direction: keep it
@@ -194,12 +197,26 @@ class Evidence:
 
     def _journey(self, *, arrive: bool, ends: bool) -> Sample:
         """The probe's rows with one end replaced by goal states."""
-        assert self.goals is not None
-        away, count = self.probe, len(self.probe)
-        goal = {name: states[torch.arange(count) % states.shape[0]] for name, states in self.goals.items()}
-        elsewhere = {name: value for name, value in away.next_obs.items() if name != "terminated"}
+        goal, elsewhere = self._places
         start, end = (elsewhere, goal) if arrive else (goal, elsewhere)
-        return replace(away, obs=start, next_obs=end | {"terminated": torch.full((count,), ends)})
+        return self._moves(start, end, ends=ends)
+
+    def _visit(self, *, goal: bool) -> Sample:
+        """The probe's rows standing still, in goal states or where they were recorded."""
+        there = self._places[0 if goal else 1]
+        return self._moves(there, there, ends=False)
+
+    @property
+    def _places(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """A goal state and the recorded state for each row of the probe."""
+        assert self.goals is not None
+        count = len(self.probe)
+        goal = {name: states[torch.arange(count) % states.shape[0]] for name, states in self.goals.items()}
+        return goal, {name: value for name, value in self.probe.next_obs.items() if name != "terminated"}
+
+    def _moves(self, start: dict[str, Tensor], end: dict[str, Tensor], *, ends: bool) -> Sample:
+        ended = torch.full((len(self.probe),), ends)
+        return replace(self.probe, obs=start, next_obs=end | {"terminated": ended})
 
     @cached_property
     def nearest(self) -> Nearest | None:

@@ -99,6 +99,8 @@ def test_time_limit_jump():
     [
         (lambda o, a, n: n["x"], "right"),
         (lambda o, a, n: n["x"] - o["x"], "right"),
+        (lambda o, a, n: o["x"], "right"),  # of the state before the step only, as Pendulum-v1 pays
+        (lambda o, a, n: -o["x"], "inverted"),
         (lambda o, a, n: (n["x"] > 1.4).float(), "right"),
         (lambda o, a, n: 100.0 * n["terminated"], "right"),  # arriving may end the episode
         (lambda o, a, n: n["x"] - 100.0 * n["terminated"], "right"),  # or not
