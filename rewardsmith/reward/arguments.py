@@ -51,12 +51,14 @@ def check_node(node: Node, kinds: list[str]) -> str:
     if not required <= len(node.args) + len(set(node.kwargs) & {name for name, _ in positional}) <= len(positional):
         refuse("graph.arguments", f"{node.op} has the wrong number of arguments")
     types = dict(positional[len(node.args) :]) | keyword
-    for value, (_, kind) in zip(node.args, positional, strict=False):
+    for value, (name, kind) in zip(node.args, positional, strict=False):
         _check_argument(node.op, value, kind, kinds)
+        _check_dimensions(node.op, name, value)
     for name, value in node.kwargs.items():
         if name not in types:
             refuse("graph.arguments", f"{node.op} has no argument {name[:40]!r}")
         _check_argument(node.op, value, types[name], kinds)
+        _check_dimensions(node.op, name, value)
     if node.op.startswith("aten.arange.") and any(_is_far(value) for value in (*node.args, *node.kwargs.values())):
         refuse("graph.arguments", f"{node.op}: a bound or step beyond {MAX_ARANGE:,}")
     return "tuple" if len(ops.overload(node.op)._schema.returns) > 1 or node.op in ops.LIST_RETURNING else "tensor"
@@ -73,6 +75,12 @@ def _check_argument(op: str, value: object, kind: str, kinds: list[str]) -> None
     """One argument against the type its operator declares. References must point backwards, to the right kind."""
     if not _fits(op, value, kind, kinds):
         refuse("graph.arguments", f"{op}: an argument is not a proper {kind} (or refers forwards)")
+
+
+def _check_dimensions(op: str, name: str, value: object) -> None:
+    """An empty list of dimensions means all of them to some operations, and none to others."""
+    if name == "dim" and isinstance(value, (list, tuple)) and not value:
+        refuse("graph.arguments", f"{op}: an empty list of dimensions")
 
 
 def _fits(op: str, value: object, kind: str, kinds: list[str]) -> bool:

@@ -185,8 +185,9 @@ def parse_graph(data: bytes | str | Mapping[str, Any], interface: RewardInterfac
         refuse("graph.outputs", "an output is neither the total, a component nor a memory entry")
     rows: dict[str, tuple[tuple[int, ...], str]] = dict.fromkeys({"total", *components}, ((), "float32"))
     rows |= {f"memory.{spec.name}": (spec.shape, spec.dtype) for spec in graph.memory}
+    passed: dict[str, _Passed] = {}
     with _about_function("reward"):
-        _check_cost(graph.reward, rows)
+        passed["reward"] = graph.reward, _check_cost(graph.reward, rows)
     if graph.potential is not None:
         allowed = {key: value for key, value in available.items() if key[0] in ("obs", "parameter")}
         with _about_function("potential"):
@@ -194,7 +195,8 @@ def parse_graph(data: bytes | str | Mapping[str, Any], interface: RewardInterfac
         if set(graph.potential.outputs) != {"potential"}:
             refuse("graph.outputs", "a potential has one output")
         with _about_function("potential"):
-            _check_cost(graph.potential, {"potential": ((), "float32")})
+            passed["potential"] = graph.potential, _check_cost(graph.potential, {"potential": ((), "float32")})
+    _check_runs(passed)
     return graph
 
 
@@ -214,7 +216,7 @@ def parse_goal(data: bytes | str | Mapping[str, Any], interface: RewardInterface
     for name in names:
         _check_name(name)
     with _about_function("step"):
-        _check_cost(graph.step, dict.fromkeys(names, ((), "float32")))
+        step = graph.step, _check_cost(graph.step, dict.fromkeys(names, ((), "float32")))
     episode = {(source, name): Input(source=source, name=name) for source in _EPISODE_SOURCES[:4] for name in names}
     episode["length", ""] = Input(source="length", name="")
     with _about_function("episode"):
@@ -222,11 +224,13 @@ def parse_goal(data: bytes | str | Mapping[str, Any], interface: RewardInterface
     if set(graph.episode.outputs) != {"success", "progress"}:
         refuse("graph.outputs", "an episode gives success and progress")
     with _about_function("episode"):
-        _check_cost(graph.episode, {"success": ((), "float32"), "progress": ((), "float32")})
+        extents = _check_cost(graph.episode, {"success": ((), "float32"), "progress": ((), "float32")})
+    _check_runs({"step": step, "episode": (graph.episode, extents)})
     return graph
 
 
 _Graph = TypeVar("_Graph", bound=Record)
+_Passed = tuple[FunctionGraph, list[Any]]  # a function and the extents of its values
 
 
 def _validated(kind: type[_Graph], data: bytes | str | Mapping[str, Any]) -> _Graph:
@@ -323,7 +327,7 @@ def _check_constants(constants: tuple[Constant, ...]) -> None:
     if sum(len(constant.data) for constant in constants) > MAX_CONSTANT_ELEMENTS:
         refuse("graph.size", f"constants of more than {MAX_CONSTANT_ELEMENTS:,} numbers")
     for constant in constants:
-        if constant.dtype not in ops.DTYPES or any(size < 0 for size in constant.shape):
+        if constant.dtype not in ops.DTYPES or any(not 0 <= size <= MAX_CONSTANT_ELEMENTS for size in constant.shape):
             refuse("graph.constant", "a constant has an impossible dtype or shape")
         if len(constant.shape) > MAX_DIMENSIONS or math.prod(constant.shape) != len(constant.data):
             refuse("graph.constant", "a constant's numbers do not fill its shape")
@@ -332,10 +336,19 @@ def _check_constants(constants: tuple[Constant, ...]) -> None:
                 refuse("graph.constant", f"a constant holds something that is not a {constant.dtype} number")
 
 
-def _check_cost(function: FunctionGraph, outputs: Mapping[str, tuple[tuple[int, ...], str]]) -> None:
+def _check_cost(function: FunctionGraph, outputs: Mapping[str, tuple[tuple[int, ...], str]]) -> list[Any]:
     from rewardsmith.reward.verify import check_shapes  # deferred: verify runs graphs, which needs this module
 
-    check_shapes(function, outputs)
+    return check_shapes(function, outputs)
+
+
+def _check_runs(passed: Mapping[str, _Passed]) -> None:
+    """The last check of all, and the only one that computes anything."""
+    from rewardsmith.reward.verify import check_on_numbers  # deferred as above
+
+    for name, (function, extents) in passed.items():
+        with _about_function(name):
+            check_on_numbers(function, extents)
 
 
 _FRAMES: tuple[Source, ...] = ("obs", "next_obs")

@@ -37,6 +37,10 @@ class Extent(NamedTuple):
     def batch_dim(self) -> int | None:
         return self.dims.index(None) if self.rows else None
 
+    def shape(self, n: int) -> tuple[int, ...]:
+        """With n rows."""
+        return tuple(self.rows * n if d is None else d for d in self.dims)
+
     @property
     def elements(self) -> int:
         """Per row when it grows with the batch, else in all."""

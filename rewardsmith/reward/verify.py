@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -19,10 +20,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from rewardsmith.errors import RewardRefused
 from rewardsmith.reward import ops
 from rewardsmith.reward.graph import FunctionGraph, about_node, node_references
-from rewardsmith.reward.interpreter import bind
+from rewardsmith.reward.interpreter import bind, constant_tensor
 from rewardsmith.reward.rows import PER_ROW, Extent, check_rows
 
 BATCH_SIZES = (1, 2, 3, 2**20)
+_FEW = 2
 _SMALL = 3  # how many of them are looked at first
 MAX_ROW_ELEMENTS = 4096  # of one value, per row
 MAX_FIXED_ELEMENTS = 65_536  # of one value that does not grow with the batch
@@ -55,6 +57,42 @@ def check_shapes(function: FunctionGraph, outputs: Mapping[str, tuple[tuple[int,
         if runs[0][value].dtype != getattr(torch, dtype):
             _refuse("graph.outputs", f"{name} is {runs[0][value].dtype} instead of {dtype}")
     return extents
+
+
+def check_on_numbers(function: FunctionGraph, extents: list[Any]) -> None:
+    """Run a function that passed `check_shapes`, which gave `extents`, on a few real rows and compare the shapes.
+
+    In places torch's accounts of an operation with and without storage differ, and then all that was concluded from
+    shapes is void.
+
+    Raises: RewardRefused: `graph.arguments`.
+    """
+    failure = ""
+    for numbers in (torch.ones, _ascending):  # a division, for example, may fail on one of them
+        inputs = [
+            numbers(() if entry.source == "parameter" else (_FEW, *entry.shape)).to(getattr(torch, entry.dtype))
+            for entry in function.inputs
+        ]
+        constants = [constant_tensor(entry, torch.device("cpu")) for entry in function.constants]
+        slots: list[Any] = [*inputs, *constants, *[None] * len(function.nodes), torch.device("cpu")]
+        try:
+            with torch.no_grad():
+                for slot, node in enumerate(function.nodes, function.first_node):
+                    slots[slot] = bind(node, len(slots) - 1)(slots)
+        except Exception as error:  # whatever torch says about these values
+            failure = str(error).splitlines()[0][:200] if str(error) else repr(error)
+            continue
+        for slot, extent in enumerate(extents):
+            if (shapes := [tuple(t.shape) for t in _tensors(slots[slot])]) != [e.shape(_FEW) for e in _flat(extent)]:
+                with about_node(slot - function.first_node):
+                    _refuse("graph.arguments", f"an operation has another shape when it runs: {shapes}")
+        return
+    _refuse("graph.arguments", f"the graph does not run on plain numbers: {failure}")
+
+
+def _ascending(shape: tuple[int, ...]) -> Tensor:
+    """1, 2, 3 and so on, (*shape)."""
+    return torch.arange(1.0, 1.0 + math.prod(shape)).reshape(shape)
 
 
 def _checked_extents(function: FunctionGraph, runs: list[list[Any]]) -> list[Any]:

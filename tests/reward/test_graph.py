@@ -58,6 +58,11 @@ def first(data: dict[str, Any], replacement: dict[str, Any]) -> None:
     data["reward"]["nodes"][0] = replacement
 
 
+def shaped(data: dict[str, Any], *shape: int) -> None:
+    """A constant without elements, of some shape."""
+    data["reward"]["constants"][0] = {"shape": list(shape), "dtype": "float32", "data": []}
+
+
 ATTACKS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "unknown_op": (lambda g: first(g, node("aten.system.default", {"ref": 0})), "graph.op"),
     "python_path_as_op": (lambda g: first(g, node("os.system", "id")), "graph.op"),
@@ -68,6 +73,9 @@ ATTACKS: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "mutating_op": (lambda g: first(g, node("aten.add_.Tensor", {"ref": 0}, 1)), "graph.op"),
     "file_op": (lambda g: first(g, node("aten.from_file.default", "/etc/passwd")), "graph.op"),
     "strided_op": (lambda g: first(g, node("aten.as_strided.default", {"ref": 0}, [10**9], [1])), "graph.op"),
+    "overflowing_constant": (lambda g: shaped(g, 2**62, 2**62, 0), "graph.constant"),
+    "endless_constant": (lambda g: shaped(g, 2**64, 0), "graph.constant"),
+    "no_dimensions": (lambda g: first(g, node("aten.sum.dim_IntList", {"ref": 0}, [])), "graph.arguments"),
     "forward_reference": (lambda g: first(g, node("aten.mul.Tensor", {"ref": 0}, {"ref": 6})), "graph.arguments"),
     "self_reference": (lambda g: first(g, node("aten.mul.Tensor", {"ref": 4}, {"ref": 4})), "graph.arguments"),
     "negative_reference": (lambda g: first(g, node("aten.mul.Tensor", {"ref": -1}, {"ref": 0})), "graph.arguments"),

@@ -175,9 +175,40 @@ def test_operations_without_a_fake_form_are_not_carried_out_instead() -> None:
             load(random_graph(random.Random(3), op))
 
 
-def test_nothing_is_executed_to_accept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_executed_before_all_else_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    reached = []
+    monkeypatch.setattr("rewardsmith.reward.verify.check_on_numbers", lambda *given: reached.append(given))
     with nothing_runs(monkeypatch):
         assert load(graph()) is not None
+    assert len(reached) == 1
+
+
+def test_an_operation_with_another_shape_when_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without storage torch leaves (N,) as it is here; with storage it adds up all rows of the batch."""
+    nansum = added(node("aten.nansum.default", {"ref": 0}, []), node("aten.add.Tensor", {"ref": 0}, {"ref": 7}))
+    nansum["reward"]["outputs"]["total"] = 8
+    with pytest.raises(RewardRefused, match="an empty list of dimensions"):
+        parse_graph(nansum, INTERFACE)
+    monkeypatch.setattr("rewardsmith.reward.arguments._check_dimensions", lambda *_: None)
+    with pytest.raises(RewardRefused, match="another shape when it runs"):
+        parse_graph(nansum, INTERFACE)
+
+
+def test_a_graph_that_never_runs() -> None:
+    """Divides whole numbers by zero, whatever its inputs are."""
+    whole_number = node("aten._to_copy.default", {"ref": 0}, dtype={"dtype": "int64"})
+    none = node("aten.mul.Tensor", {"ref": 7}, 0)
+    failing = added(whole_number, none, node("aten.div.Tensor_mode", {"ref": 7}, {"ref": 8}, rounding_mode="floor"))
+    with pytest.raises(RewardRefused, match="does not run on plain numbers"):
+        parse_graph(failing, INTERFACE)
+
+
+def test_a_graph_that_fails_on_some_numbers() -> None:
+    """Divides whole numbers by ones less one: it runs on other numbers, and is looked at there."""
+    whole_number = node("aten._to_copy.default", {"ref": 0}, dtype={"dtype": "int64"})
+    less = node("aten.sub.Tensor", {"ref": 7}, 3)
+    sometimes = added(whole_number, less, node("aten.div.Tensor_mode", {"ref": 7}, {"ref": 8}, rounding_mode="floor"))
+    assert load(sometimes) is not None
 
 
 def test_wrong_values_at_every_place() -> None:
