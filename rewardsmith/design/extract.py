@@ -15,9 +15,12 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from rewardsmith.llm.messages import without_surrogates
+
 LONGEST_REPLY = 200_000  # characters
 LONGEST_FUNCTION = 300  # lines; looked at where code stands without a fence
 MOST_DEFINITIONS = 3  # of the wanted function without a fence; the last ones count
+MOST_HELPERS = 100  # fetched from other blocks
 _THINKING = ("think", "thinking", "thought", "reasoning")
 _OPEN = re.compile(r"^[ \t>]*(`{3,}|~{3,})[ \t]*(.*)$")
 _CODE_LINE = re.compile(r"(def |import |from |@|#|[A-Za-z_][A-Za-z0-9_]*(: ?[\w\[\], .|]+)? = )")
@@ -40,6 +43,7 @@ def extract_code(text: str, function: str, *, companions: Sequence[str] = (), tr
     """Finds the code that defines `function` at its top level.
 
     Code that defines it but does not parse is returned as it is: the gate reports the line, which a model can act on.
+    No text makes this raise: one that cannot be read is a reply without code.
 
     Args:
         companions: functions that belong to the code even where nothing calls them ("potential").
@@ -47,6 +51,13 @@ def extract_code(text: str, function: str, *, companions: Sequence[str] = (), tr
     """
     if len(text) > LONGEST_REPLY:
         return Extraction(None, f"the reply is {len(text):,} characters long; at most {LONGEST_REPLY:,} are read", "")
+    try:
+        return _extract(text, function, companions, truncated)
+    except Exception as error:  # a boundary: the text is anybody's
+        return Extraction(None, f"the reply cannot be read ({type(error).__name__})", "")
+
+
+def _extract(text: str, function: str, companions: Sequence[str], truncated: bool) -> Extraction:
     text, thinking_open = _without_thinking(_plain(text))
     if not text.strip():
         if thinking_open:
@@ -80,7 +91,7 @@ def _what_is_missing(blocks: Sequence[_Block], function: str, truncated: bool) -
 
 def _plain(text: str) -> str:
     """Plain newlines and spaces; editors and chat windows add the other kinds."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u00a0", " ")
+    text = without_surrogates(text).replace("\r\n", "\n").replace("\r", "\n").replace("\u00a0", " ")
     return re.sub(r"[\ufeff\u200b-\u200f\u202a-\u202e\u2060-\u2069\x00-\x08\x0b-\x1f\x7f]", "", text)
 
 
@@ -88,17 +99,18 @@ def _without_thinking(text: str) -> tuple[str, bool]:
     """`text` without thinking blocks, and whether one is left open. Some servers drop the opening tag: so may we."""
     still_open = False
     for tag in _THINKING:
-        opening, closing = f"<{tag}>", f"</{tag}>"
-        kept, rest = "", text
-        while (start := rest.lower().find(opening)) >= 0:
-            end = rest.lower().find(closing, start)
-            if end < 0 and rest[:start].rpartition("\n")[2].strip():
+        opening, closing = (re.compile(mark, re.IGNORECASE | re.ASCII) for mark in (f"<{tag}>", f"</{tag}>"))
+        kept, at = [], 0
+        while start := opening.search(text, at):
+            end = closing.search(text, start.end())
+            before = text[at : start.start()]
+            if end is None and before.rpartition("\n")[2].strip():
                 break  # the tag is mentioned in a sentence
-            kept += rest[:start]
-            rest = rest[end + len(closing) :] if end >= 0 else ""
-            still_open = still_open or end < 0
-        text = kept + rest
-        text = text[text.lower().rfind(closing) + len(closing) :] if closing in text.lower() else text
+            kept.append(before)
+            at = end.end() if end else len(text)
+            still_open = still_open or end is None
+        text = "".join(kept) + text[at:]
+        text = closing.split(text)[-1]
     return text, still_open
 
 
@@ -158,11 +170,11 @@ def _wrapped_in_json(text: str, function: str) -> Iterator[_Block]:
         return
     try:
         values = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     for value in values.values():
-        if isinstance(value, str) and _defines(value, function):
-            yield _Block(value.strip("\n"), closed=True)
+        if isinstance(value, str) and _defines(code := _plain(value), function):
+            yield _Block(code.strip("\n"), closed=True)
 
 
 def _unfenced(lines: list[str], function: str) -> Iterator[_Block]:
@@ -171,42 +183,55 @@ def _unfenced(lines: list[str], function: str) -> Iterator[_Block]:
     starts = [(at, found.group(1)) for at, line in enumerate(lines) if (found := wanted.match(line))]
     for at, indent in starts[-MOST_DEFINITIONS:]:
         body = [s.removeprefix(indent) for s in lines[: at + LONGEST_FUNCTION]]
-        for end in range(len(body), at, -1):
-            code = _up_to_last_definition("\n".join(body[at:end]))
-            if code is not None:
-                break
-        else:
+        code = _longest_start(body[at:])
+        if code is None:
             end = next((j for j in range(at + 1, len(body)) if body[j] and not body[j][0].isspace()), len(body))
             yield _Block("\n".join(body[at:end]), closed=end < len(body))
             continue
-        for start in range(max(0, at - LONGEST_FUNCTION), at):
-            if _CODE_LINE.match(body[start]) and _parses(above := "\n".join(body[start:at])):
-                code = f"{above}\n{code}"
-                break
-        yield _Block(code.strip("\n"), closed=True)
+        above = _longest_end(body[max(0, at - LONGEST_FUNCTION) : at])
+        yield _Block(f"{above}\n{code}".strip("\n"), closed=True)
 
 
-def _up_to_last_definition(code: str) -> str | None:
-    """`code` up to its last definition or assignment (a trailing "Enjoy" parses too); None if it does not parse."""
-    tree = _parsed(code)
-    if tree is None:
-        return None
-    kept = [n for n in tree.body if isinstance(n, ast.FunctionDef | ast.Assign | ast.AnnAssign)]
-    return "\n".join(code.split("\n")[: kept[-1].end_lineno]) if kept else None
+def _longest_start(lines: Sequence[str]) -> str | None:
+    """The first lines, as many as parse, up to their last definition or assignment (a trailing "Enjoy" parses too)."""
+    end = len(lines)
+    while end > 0:
+        tree, wrong = _parse("\n".join(lines[:end]))
+        kept = [n for n in tree.body if isinstance(n, ast.FunctionDef | ast.Assign | ast.AnnAssign)] if tree else []
+        if kept:
+            return "\n".join(lines[: kept[-1].end_lineno])
+        end = min(end, wrong) - 1  # what holds a wrong line is wrong
+    return None
+
+
+def _longest_end(lines: Sequence[str]) -> str:
+    """The last lines, as many as parse, from one that looks like code; empty if there are none."""
+    start = 0
+    while start < len(lines):
+        wrong = 1
+        if _CODE_LINE.match(lines[start]):
+            tree, wrong = _parse(code := "\n".join(lines[start:]))
+            if tree:
+                return code
+        start += max(1, wrong - 1) if wrong else len(lines)  # a wrong line may be the first of what is right
+    return ""
 
 
 # --- code ----------------------------------------------------------------------------------------------------------
 
 
-def _parsed(code: str) -> ast.Module | None:
+def _parse(code: str) -> tuple[ast.Module | None, int]:
+    """The tree, or None and the line (1-based) of the first error; 0 where the code is too deep to have one."""
     try:
-        return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+        return ast.parse(code), 0
+    except SyntaxError as error:
+        return None, max(1, error.lineno or 1)
+    except (ValueError, RecursionError, MemoryError):
+        return None, 0
 
 
 def _parses(code: str) -> bool:
-    return _parsed(code) is not None
+    return _parse(code)[0] is not None
 
 
 def _defines(code: str, function: str) -> bool:
@@ -215,19 +240,27 @@ def _defines(code: str, function: str) -> bool:
 
 def _with_helpers(code: str, function: str, companions: Sequence[str], blocks: Sequence[str]) -> str:
     """`code` with the functions it calls, and its companions, fetched from the other blocks (the last of each name)."""
-    elsewhere: dict[str, str] = {}
+    tree, _ = _parse(code)
+    if tree is None:
+        return code
+    elsewhere: dict[str, tuple[ast.FunctionDef, str]] = {}
     for other in blocks:
-        tree = _parsed(other) if other != code else None
-        for node in tree.body if tree else []:
+        tree_there, _ = _parse(other) if other != code else (None, 0)
+        lines = other.split("\n")
+        for node in tree_there.body if tree_there else []:
             if isinstance(node, ast.FunctionDef) and node.name != function:
-                elsewhere[node.name] = ast.get_source_segment(other, node) or ""
-    while True:
-        tree = _parsed(code)
-        if tree is None:
-            return code
-        used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-        own = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
-        missing = [name for name in elsewhere if name in used | set(companions) and name not in own]
-        if not missing:
-            return code
-        code = "\n\n\n".join([*(elsewhere[name] for name in missing), code])
+                elsewhere[node.name] = node, "\n".join(lines[node.lineno - 1 : node.end_lineno])
+    had = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
+    wanted = _used(tree) | set(companions)
+    parts, helpers = [code], 0
+    while missing := [name for name in elsewhere if name in wanted - had][: MOST_HELPERS - helpers]:
+        parts = [*(elsewhere[name][1] for name in missing), *parts]
+        helpers += len(missing)
+        had.update(missing)
+        wanted = set().union(*(_used(elsewhere[name][0]) for name in missing))
+    return "\n\n\n".join(parts)
+
+
+def _used(tree: ast.AST) -> set[str]:
+    """The names that are read in it."""
+    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from rewardsmith.types import Record, content_id
 
 Role = Literal["system", "user", "assistant"]
 CHARACTERS_PER_TOKEN = 4  # used only where a server reports no usage, and marked as an estimate
+LARGEST_REPLY_BYTES = 16_000_000
+
+
+def without_surrogates(text: str) -> str:
+    """`text` with `?` for halves of surrogate pairs, which JSON may carry and no file can hold."""
+    return text.encode(errors="replace").decode()
+
+
+Text = Annotated[str, AfterValidator(without_surrogates)]
+"""Text from outside that can be written to a file."""
 
 
 class Message(Record):
@@ -33,18 +43,18 @@ class Usage(Record):
 class TokenLogprob(Record):
     """One generated token: its log probability, and the most likely tokens at its place."""
 
-    token: str
+    token: Text
     logprob: float
-    top: dict[str, float] = Field(default_factory=dict)
+    top: dict[Text, float] = Field(default_factory=dict)
 
 
 class Completion(Record):
     """One reply. `text` is untrusted. `finish` is "stop", "length" (cut off), or the server's own word for it."""
 
-    text: str
-    finish: str = "stop"
+    text: Text
+    finish: Text = "stop"
     usage: Usage = Usage()
-    model: str = ""
+    model: Text = ""
     logprobs: tuple[TokenLogprob, ...] | None = None
 
     @property

@@ -130,6 +130,70 @@ def test_prose_is_what_is_left():
     assert extract_code(f"<think>hm</think>Because.\n{FENCED}\nBye.", "compute_reward").prose == "Because.\nBye."
 
 
+NESTED = '{"a":' + "[" * 3000
+
+
+@pytest.mark.parametrize("reply", [NESTED, NESTED + "]" * 3000 + "}", '{"a":' + "9" * 5000 + "}", "(" * 3000])
+def test_nesting_without_end_is_a_reply_without_code(reply):
+    assert "no code" in extract_code(reply, "compute_reward").problem
+
+
+def test_whatever_goes_wrong_is_a_reply_without_code(monkeypatch):
+    def fail(*_):
+        raise RecursionError
+
+    monkeypatch.setattr("rewardsmith.design.extract._blocks", fail)
+    found = extract_code(FENCED, "compute_reward")
+    assert found.code is None
+    assert found.problem == "the reply cannot be read (RecursionError)"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        FENCED.replace("Go", "G\ud83do"),
+        '{"code": "def compute_reward(o):\\n    return \\"\\ud800\\", {}"}',
+        "\udfff\n" + MAIN,
+    ],
+)
+def test_code_and_prose_can_be_written_to_a_file(reply):
+    found = extract_code(reply, "compute_reward")
+    assert found.code is not None
+    assert (found.code + found.prose).encode()
+
+
+def test_a_wrong_line_above_code_without_a_fence_ends_it():
+    reply = f"x = (\nimport torch\ndef unfinished():\n{HELPER}\n{CALLER}"
+    assert extract_code(reply, "compute_reward").code == f"{HELPER}\n{CALLER}"
+
+
+def test_helpers_are_fetched_up_to_a_limit():
+    chain = "\n".join(f"def h{i}(x):\n    return h{i + 1}(x)" for i in range(150))
+    caller = CALLER.replace("helper", "h0")
+    found = extract_code(f"```python\n{chain}\n```\n```python\n{caller}\n```", "compute_reward")
+    assert names(found.code) == [f"h{i}" for i in reversed(range(100))] + ["compute_reward"]
+
+
+WORDS = [
+    *"`~\n <>/\"'():=x1{}[],",
+    "    ",
+    "\ud800",
+    "\u2028",
+    "\x85",
+    "```python\n",
+    "def compute_reward(",
+    MAIN,
+    HELPER,
+]
+
+
+@given(st.lists(st.sampled_from([*WORDS, '{"code": "', "(" * 300, "[" * 3000, "-" * 3000]), max_size=30))
+def test_any_mixture_of_code_gets_an_answer(words):
+    found = extract_code("".join(words), "compute_reward", companions=("potential",))
+    assert (found.code is None) == bool(found.problem)
+    assert "cannot be read" not in found.problem
+
+
 @given(st.text(alphabet=st.sampled_from("`~\n <>/think\"'def compute_reward(:)=x1{}"), max_size=300))
 def test_any_text_gets_an_answer(reply):
     found = extract_code(reply, "compute_reward")
@@ -144,10 +208,33 @@ def test_prose_around_a_fence_does_not_matter(before, after):
 
 
 @pytest.mark.parametrize(
-    "unit", ["<think>", "</think>", "```\n", "def compute_reward(\n", "{", "> ```python\n", "<think></"]
+    "unit",
+    ["<think>", "</think>", "<think></think>", "```\n", "def compute_reward(\n", "{", "> ```python\n", "<think></"],
 )
 def test_hostile_repetition_takes_no_time(unit):
     reply = unit * (100_000 // len(unit))
     start = time.process_time()
     extract_code(reply, "compute_reward")
+    assert time.process_time() - start < 5
+
+
+LONG_LINE = "    x = [" + "1," * 300 + "]\n"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        FENCED + "\n```python\n" + "".join(f"def h{i}():\n    h{i + 1}()\n" for i in range(1000)) + "```",
+        FENCED.replace("w *", "h0() *")
+        + "\n```\n"
+        + "".join(f"def h{i}():\n    h{i + 1}()\n" for i in range(1000))
+        + "```",
+        FENCED + "\n```python\n" + "".join(f"def g{i}(): 0\n" for i in range(3000)) + "```",
+        "def compute_reward(o):\n" + LONG_LINE * 60 + "not code here\n" * 200,
+        (LONG_LINE.strip() + "\n") * 280 + "x = (\n" + MAIN,
+    ],
+)
+def test_much_code_takes_no_time(reply):
+    start = time.process_time()
+    assert extract_code(reply, "compute_reward").code
     assert time.process_time() - start < 5
