@@ -8,6 +8,7 @@ from rewardsmith.critic import checks_exploits as exploits
 from rewardsmith.critic import checks_goals as goals
 from rewardsmith.critic import checks_native as native
 from rewardsmith.critic import checks_values as values
+from rewardsmith.critic import checks_ways as ways
 from rewardsmith.critic import checks_words as words
 from rewardsmith.critic.findings import Check, other_explanations
 from rewardsmith.reward.findings import FINDINGS as REWARD_FINDINGS
@@ -40,6 +41,7 @@ CHECKS: tuple[Check, ...] = (
     ends.potential_end,
     episodes.inverted,
     episodes.doubtful,
+    ways.near_steps,
     goals.sign_blind,
     goals.half_read,
     goals.overshoot,

@@ -1,0 +1,68 @@
+"""What is paid on the way to the goal: for small steps towards it, and for stopping short of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from rewardsmith.critic.checks_episodes import DOUBTFUL, recorded, win_rate
+from rewardsmith.critic.evidence import Evidence, Inconclusive, evaluate_rows
+from rewardsmith.critic.findings import check
+from rewardsmith.critic.sample import Sample
+
+NEAR_STEP = 0.1  # of what a number changes by in a recorded step
+WRONG = 0.2  # share of pairs in the right order, up to which the order is clearly wrong
+
+# --- direction -------------------------------------------------------------------------------------------------------
+
+
+@check(
+    "direction.near_steps",
+    "warn",
+    title="Small steps towards the goal are paid less than small steps away from it",
+    why="A jump from a recorded state to a goal state is paid as it should be, but no policy jumps; a step as it was "
+    "recorded is paid less when it ends a little nearer to the goal. Training only ever sees such steps.",
+    fix="Let the reward not depend on how far one step goes; check the sign of what it pays for ordinary steps.",
+)
+def near_steps(evidence: Evidence) -> str | None:
+    if win_rate(evidence) < DOUBTFUL:
+        return None  # told by direction.inverted or direction.doubtful
+    nearer, farther = (evaluate_rows(evidence.program, s, m).effective for s, m in _small_steps(evidence))
+    rate = share_above(nearer, farther)
+    if rate > WRONG:
+        return None
+    return (
+        f"recorded steps moved by {NEAR_STEP:.0%} of their usual size towards a goal state are paid more than moved "
+        f"away from it in only {rate:.0%} of pairs, though arriving there at once is in {win_rate(evidence):.0%}"
+    )
+
+
+def share_above(one: Tensor, other: Tensor) -> float:
+    """Share of pairs in which one is above the other; a tie counts half."""
+    return float(((one > other).double() + 0.5 * (one == other).double()).mean())
+
+
+def _small_steps(evidence: Evidence) -> list[tuple[Sample, dict[str, Tensor] | None]]:
+    """The probe's steps that went on, ending a little nearer to a goal state and a little farther, with their memory.
+
+    Nearly what was recorded, so that a reward cannot tell them from steps of a policy by their size. A number that
+    never changes within recorded steps stays, and so does every number that is not continuous.
+    """
+    assert evidence.goals is not None
+    recorded(evidence)
+    going_on = ~evidence.probe.terminated
+    if not going_on.any():
+        raise Inconclusive("every recorded step is terminal")
+    steps = evidence.probe.rows(going_on)
+    memory = {name: value[going_on] for name, value in evidence.probe_values.memory.items()} or None
+    turn = torch.arange(len(steps))
+    nearer, farther = dict(steps.next_obs), dict(steps.next_obs)
+    for name, goals in evidence.goals.items():
+        end = steps.next_obs[name]
+        if end.is_floating_point():
+            size = NEAR_STEP * (end - steps.obs[name]).square().mean(0).sqrt()
+            move = torch.minimum(torch.maximum(goals[turn % len(goals)] - end, -size), size)
+            nearer[name], farther[name] = end + move, end - move
+    return [(replace(steps, next_obs=nearer), memory), (replace(steps, next_obs=farther), memory)]
