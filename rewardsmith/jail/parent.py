@@ -96,8 +96,10 @@ class Jail:
                     self._stop()
                     raise JailTimeout(f"no answer within {self.limits.wall_s:g} s") from None
                 else:
-                    return _judge(header, body, self.limits)
-        raise JailKilled("the process that watches the jail died twice while it ran this input")
+                    if not header["signal"] or header["locked"]:
+                        return _judge(header, body, self.limits)
+                    # else it was killed while it waited for this payload, and has run nothing
+        raise JailKilled("the process that watches the jail, or the one in it, died twice before this input was done")
 
     def close(self) -> None:
         """Kill the zygote. A later call starts a new one."""

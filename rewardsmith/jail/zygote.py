@@ -56,16 +56,17 @@ def main(module: str, limits: JailLimits, *, filtered: bool) -> None:
     spare = nursery.fork(jailed.run, rehearse)
     while True:
         try:
-            payload = _receive(requests)
-            nursery.hand_over(spare, payload)
+            # no variable here ever holds a payload or an answer: the next child would find it
+            nursery.hand_over(spare, _receive(requests))
             child, spare = spare, nursery.fork(jailed.run, rehearse)
-            header, output = nursery.watch(child)
-            if header["signal"] and not header["locked"]:  # it died while it waited, and has run nothing
-                header, output = nursery.call(jailed.run, payload)
-            _send(replies, json.dumps(header).encode())
-            _send(replies, output)
+            _answer(replies, *nursery.watch(child))
         except (ParentGone, BrokenPipeError):
             return
+
+
+def _answer(replies: int, header: dict[str, object], output: bytes) -> None:
+    _send(replies, json.dumps(header).encode())
+    _send(replies, output)
 
 
 def _take_over_stdio() -> tuple[int, int, int]:

@@ -316,6 +316,17 @@ def test_every_call_has_a_process_that_no_other_had(jail: Jail) -> None:
     assert [jail.call({"code": leave}) for _ in range(3)] == [b"nothing"] * 3
 
 
+def test_no_variable_holds_what_another_call_got_or_gave(jail: Jail) -> None:
+    look = (
+        "import sys\nframe, seen = sys._getframe(), ''\nwhile frame:\n"
+        "    seen += repr(list(frame.f_locals.values()))\n    frame = frame.f_back\n"
+        "result = str([word in seen for word in ('se' + 'cret-code', 'se' + 'cret-answer')])"
+    )
+    for _ in range(2):
+        jail.call({"code": "result = 'secret' + '-answer'  # secret-code"})
+    assert jail.call({"code": look}) == b"[False, False]"
+
+
 def test_an_input_that_ends_the_zygote_twice_is_at_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     def dies(*_: object, **__: object) -> None:
         raise parent_module._ZygoteDied
