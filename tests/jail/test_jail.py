@@ -319,7 +319,7 @@ def test_every_call_has_a_process_that_no_other_had(jail: Jail) -> None:
 def test_no_variable_holds_what_another_call_got_or_gave(jail: Jail) -> None:
     look = (
         "import sys\nframe, seen = sys._getframe(), ''\nwhile frame:\n"
-        "    seen += repr(list(frame.f_locals.values()))\n    frame = frame.f_back\n"
+        "    seen += repr([v for v in frame.f_locals.values() if type(v) in (str, bytes)])\n    frame = frame.f_back\n"
         "result = str([word in seen for word in ('se' + 'cret-code', 'se' + 'cret-answer')])"
     )
     for _ in range(2):
