@@ -12,7 +12,11 @@ from pydantic import ValidationError
 
 from rewardsmith.errors import ModelServerError, UsageError
 from rewardsmith.llm.messages import ChatModel, Completion, Message, prompt_digest
+from rewardsmith.store import read_text_file
+from rewardsmith.store.atomic import write_error
 from rewardsmith.types import Record
+
+LARGEST_CASSETTE_BYTES = 256_000_000
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +33,10 @@ class Take(Record):
 def read_cassette(path: Path) -> dict[tuple[str, int], Take]:
     """All takes by (step, sample); the last one wins. A torn last line (the recorder was killed) is dropped.
 
-    Raises: UsageError: no such file, or a damaged line before the last.
+    Raises: UsageError: no such text file, or a damaged line before the last.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as e:
-        raise UsageError(f"cannot read the cassette {path}: {e}", hint="give an existing file: replay:FILE") from e
+    hint = "give the path of a cassette: replay:FILE"
+    lines = read_text_file(path, max_bytes=LARGEST_CASSETTE_BYTES, hint=hint).rstrip().split("\n")
     takes: dict[tuple[str, int], Take] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -103,11 +105,13 @@ class RecordingModel:
         self.model, self.path = model, path
         self._lock = threading.Lock()
         try:
+            if path.exists() and not path.is_file():
+                raise UsageError(f"the cassette {path} is not a regular file", hint="name another file")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-        except OSError as e:
+            _mend_last_line(path)
+        except (OSError, ValueError) as e:  # ValueError: a name with a null byte
             raise UsageError(f"cannot write the cassette {path}: {e}", hint="name another file") from e
-        _mend_last_line(path)
 
     @property
     def name(self) -> str:
@@ -135,7 +139,10 @@ class RecordingModel:
         temperature: float | None = None,
         max_tokens: int | None = None,
     ) -> Completion:
-        """The wrapped model's reply. Raises: ModelServerError: from the wrapped model; nothing is recorded then."""
+        """The wrapped model's reply, recorded.
+
+        Raises: ModelServerError: from the wrapped model; nothing is recorded then. RunError: the disk is full.
+        """
         completion = self.model.complete(
             messages,
             step=step,
@@ -146,10 +153,13 @@ class RecordingModel:
             max_tokens=max_tokens,
         )
         take = Take(step=step, sample=sample, prompt=prompt_digest(messages), completion=completion)
-        with self._lock, self.path.open("a", encoding="utf-8") as file:
-            file.write(take.model_dump_json() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self._lock, self.path.open("a", encoding="utf-8", newline="\n") as file:
+                file.write(take.model_dump_json() + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as e:
+            raise write_error(self.path, e) from e
         return completion
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rewardsmith.errors import ModelServerError, UsageError
-from rewardsmith.llm.messages import Completion, Message, estimate_usage, prompt_digest
+from rewardsmith.llm.messages import LARGEST_REPLY_BYTES, Completion, Message, estimate_usage, prompt_digest
+from rewardsmith.store import read_text_file, write_text
 
 log = logging.getLogger(__name__)
 
@@ -78,14 +78,15 @@ class DeskModel:
 
     def _numbers(self) -> list[int]:
         stems = (p.name.removesuffix(".request.json") for p in self.folder.glob("*.request.json"))
-        return sorted(int(s) for s in stems if s.isdigit())
+        return sorted(int(s) for s in stems if s.isascii() and s.isdigit())
 
     def _find(self, step: str, sample: int, digest: str) -> int | None:
         for n in self._numbers():
             try:
-                request = json.loads((self.folder / f"{n}.request.json").read_text(encoding="utf-8"))
+                path = self.folder / f"{n}.request.json"
+                request = json.loads(read_text_file(path, max_bytes=LARGEST_REPLY_BYTES))
                 key = (request["step"], request["sample"], request["prompt"])
-            except (OSError, ValueError, KeyError, TypeError):
+            except (UsageError, ValueError, KeyError, TypeError, RecursionError):
                 continue  # not ours, or half written: a new number costs nothing
             if key == (step, sample, digest):
                 return n
@@ -102,8 +103,8 @@ class DeskModel:
             "schema": schema,
             "messages": [m.model_dump() for m in messages],
         }
-        _replace(self.folder / f"{n}.request.md", _page(messages, n, step, sample))
-        _replace(self.folder / f"{n}.request.json", json.dumps(request, indent=1, ensure_ascii=False))
+        write_text(self.folder / f"{n}.request.md", _page(messages, n, step, sample))
+        write_text(self.folder / f"{n}.request.json", json.dumps(request, indent=1, ensure_ascii=False))
         path = self.folder / f"{n}.request.md"
         log.info("desk: answer %s (%s, sample %d) in %s", path, step, sample, self.folder / f"{n}.reply.md")
         return n
@@ -112,8 +113,12 @@ class DeskModel:
         path = self.folder / f"{n}.reply.md"
         end = self._clock() + self._limit_s
         last: str | None = None
+        odd = False
         while True:
             text = _read(path)
+            if path.exists() and not path.is_file() and not odd:
+                log.warning("desk: %s is not a regular file; it is not read", path)
+                odd = True
             if text and text == last:
                 return text
             last = text
@@ -136,15 +141,12 @@ def _page(messages: Sequence[Message], n: int, step: str, sample: int) -> str:
 
 
 def _read(path: Path) -> str:
-    """Text of a reply file; empty while it is missing, unreadable or blank."""
+    """Text of a reply file, as much as a reply may have; empty while it is missing, unreadable or blank."""
     try:
-        text = path.read_bytes().decode("utf-8-sig", errors="replace")
+        if not path.is_file():  # a pipe would be waited for
+            return ""
+        with path.open("rb") as file:
+            text = file.read(LARGEST_REPLY_BYTES).decode("utf-8-sig", errors="replace")
     except OSError:
         return ""
     return text if text.strip() else ""
-
-
-def _replace(path: Path, text: str) -> None:
-    tmp = path.with_name(f".{path.name}.{os.getpid()}")
-    tmp.write_text(text, encoding="utf-8")
-    tmp.replace(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Protocol
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, FiniteFloat
 
 from rewardsmith.types import Record, content_id
 
@@ -44,8 +44,8 @@ class TokenLogprob(Record):
     """One generated token: its log probability, and the most likely tokens at its place."""
 
     token: Text
-    logprob: float
-    top: dict[Text, float] = Field(default_factory=dict)
+    logprob: FiniteFloat
+    top: dict[Text, FiniteFloat] = Field(default_factory=dict)
 
 
 class Completion(Record):

@@ -11,14 +11,22 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from rewardsmith.errors import ModelServerError, UsageError
-from rewardsmith.llm.messages import Completion, Message, TokenLogprob, Usage, estimate_usage
+from rewardsmith.llm.messages import (
+    LARGEST_REPLY_BYTES,
+    Completion,
+    Message,
+    TokenLogprob,
+    Usage,
+    estimate_usage,
+    without_surrogates,
+)
 from rewardsmith.llm.retry import RetryPolicy, is_retried_status, retry_after_s
 
 log = logging.getLogger(__name__)
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 CONNECT_TIMEOUT_S = 15.0
-LARGEST_REPLY_BYTES = 16_000_000
+MOST_TOKENS = 10**12  # a server that reports more of them is not believed
 SHOWN_CHARACTERS = 300  # of a server's own error message
 
 
@@ -173,13 +181,17 @@ class OpenAIModel:
             raise _Unusable(f"the answer broke off ({type(e).__name__}: {e})", again=True) from None
         try:
             answer = json.loads(bytes(body))
+        except RecursionError:
+            raise _Unusable("the answer is nested too deeply to be a chat completion", again=False) from None
         except ValueError:
             cut = bytes(body).lstrip().startswith(b"{")
             shown = bytes(body[:80]).decode(errors="replace")
             problem = "the answer broke off inside its JSON" if cut else f"the answer is not JSON: {shown!r}"
             raise _Unusable(problem, again=cut) from None
         if not isinstance(answer, dict) or not isinstance(answer.get("choices"), list):
-            raise _Unusable(f"the answer is not a chat completion: {json.dumps(answer)[:120]}", again=False)
+            raise _Unusable(
+                f"the answer is not a chat completion: {bytes(body[:120]).decode(errors='replace')}", again=False
+            )
         return answer
 
     # --- reading ---------------------------------------------------------------------------------------------------
@@ -198,9 +210,9 @@ class OpenAIModel:
         usage = body.get("usage")
         return Completion(
             text=text,
-            finish=str(choice.get("finish_reason") or ("stop" if choice else "no_choice")),
+            finish=_word(choice.get("finish_reason")) or ("stop" if choice else "no_choice"),
             usage=_usage(usage) if isinstance(usage, dict) else estimate_usage(messages, text),
-            model=str(body.get("model") or self.name),
+            model=_word(body.get("model")) or self.name,
             logprobs=_logprobs(choice.get("logprobs")),
         )
 
@@ -208,7 +220,11 @@ class OpenAIModel:
         detail = error.body
         if isinstance(detail, dict):
             detail = detail.get("message") or detail.get("error") or detail
-        shown = " ".join(str(detail or error.message).split())[:SHOWN_CHARACTERS]
+        try:
+            told = without_surrogates(str(detail or error.message))
+        except RecursionError:
+            told = "an error nested too deeply to be shown"
+        shown = " ".join(told.split())[:SHOWN_CHARACTERS]
         return f"HTTP {error.status_code}: {shown}"
 
     def _redact(self, text: str) -> str:
@@ -263,26 +279,34 @@ def _text_of(content: object) -> str:
     return ""
 
 
+def _word(value: object) -> str:
+    return value[:SHOWN_CHARACTERS] if isinstance(value, str) else ""
+
+
 def _usage(raw: dict[str, Any]) -> Usage:
     def count(name: str) -> int:
         value = raw.get(name)
-        return max(0, int(value)) if isinstance(value, int | float) else 0
+        return int(value) if isinstance(value, int | float) and 0 <= value <= MOST_TOKENS else 0
 
     return Usage(prompt_tokens=count("prompt_tokens"), completion_tokens=count("completion_tokens"))
 
 
 def _logprobs(raw: object) -> tuple[TokenLogprob, ...] | None:
+    """What the server says of its tokens; None where it says nothing, or nothing that can be read."""
     content = raw.get("content") if isinstance(raw, dict) else None
     if not isinstance(content, list):
         return None
-    return tuple(
-        TokenLogprob(
-            token=str(item["token"]),
-            logprob=float(item["logprob"]),
-            top={str(t["token"]): float(t["logprob"]) for t in item.get("top_logprobs") or []},
+    try:
+        return tuple(
+            TokenLogprob(
+                token=item["token"],
+                logprob=item["logprob"],
+                top={t["token"]: t["logprob"] for t in item.get("top_logprobs") or []},
+            )
+            for item in content
         )
-        for item in content
-    )
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return None
 
 
 def _root_cause(error: BaseException) -> str:

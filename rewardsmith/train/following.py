@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
-from pydantic import ValidationError
-
 from rewardsmith.train.job import OnPoint, member_folder
 from rewardsmith.types import CurvePoint, Member
 
@@ -58,14 +56,16 @@ class Following:
 
 def read_metrics(path: Path) -> list[CurvePoint]:
     """The points of a metrics file, up to the first line that is not whole (a process may have died in it)."""
+    if not path.is_file():
+        return []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
+        lines = path.read_text(encoding="utf-8").split("\n")  # a name may hold what splitlines() takes for an end
+    except (OSError, UnicodeDecodeError):
         return []
     points = []
     for line in lines:
         try:
             points.append(CurvePoint.model_validate(json.loads(line)))
-        except (ValueError, ValidationError):
+        except (ValueError, RecursionError):
             break
     return points

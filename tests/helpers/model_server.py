@@ -3,8 +3,8 @@
     with ModelServer(["first reply", Fault("rate_limit", retry_after=2), "second reply"]) as server:
         model = OpenAIModel("tiny", base_url=server.url, api_key="k")
 
-Each request takes the next item of the script; the last item repeats. An item is a reply text, a `Fault`, or a function
-of the request's JSON that returns one of the two.
+Each request takes the next item of the script; the last item repeats. An item is a reply text, a whole body (bytes), a
+`Fault`, or a function of the request's JSON that returns one of them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Fault:
     text: str = "half a reply"
 
 
-Scripted = str | Fault
+Scripted = str | bytes | Fault
 Script = Sequence[Scripted | Callable[[dict], Scripted]]
 
 
@@ -127,6 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
         item = server.next_item(request, {k.lower(): v for k, v in self.headers.items()})
         if isinstance(item, str):
             return self._json(200, completion(item))
+        if isinstance(item, bytes):
+            return self._bytes(200, item)
         try:
             self._fail(server, item)
         except (BrokenPipeError, ConnectionResetError):

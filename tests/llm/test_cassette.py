@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from rewardsmith.errors import ModelServerError, UsageError
+from rewardsmith.errors import ModelServerError, RunError, UsageError
 from rewardsmith.llm import (
     Completion,
     DeskModel,
@@ -17,6 +19,7 @@ from rewardsmith.llm import (
     default_spec,
     open_model,
 )
+from rewardsmith.llm.cassette import read_cassette
 
 ASK = [Message(role="user", content="hello")]
 
@@ -92,6 +95,47 @@ def test_a_damaged_line_is_named(tape):
     tape.write_text("\n".join([lines[0], "nonsense", lines[2]]) + "\n")
     with pytest.raises(UsageError, match="line 2"):
         ReplayModel(tape)
+
+
+@pytest.mark.parametrize("text", ["a\u2028b", "a\x85b\u2029", "\x1c\x0b\x0c\r\n\r", "\ufeff", "half \ud83d of a pair"])
+def test_any_reply_can_be_replayed(tmp_path, text):
+    class Says:
+        name = "says"
+
+        def complete(self, messages, *, step, sample, **_):
+            return Completion(text=text, model=text, finish=text)
+
+    path = tmp_path / "tape.jsonl"
+    model = RecordingModel(Says(), path)
+    said = [model.complete(ASK, step=f"round-1/{text}".replace("\ud83d", ""), sample=i) for i in range(2)]
+    takes = read_cassette(path)
+    assert [take.completion for take in takes.values()] == said
+    assert said[0].text == text.replace("\ud83d", "?")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="not a regular file"):
+        open_model(f"replay:{tmp_path / 'pipe'}")
+    with pytest.raises(UsageError, match="not a regular file"):
+        RecordingModel(Echo(), tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"{}\n{}\n", b"[" * 100_000 + b"\n{}", b"\0\n\n"])
+def test_files_that_are_no_cassettes(tmp_path, data):
+    (tmp_path / "t").write_bytes(data)
+    with pytest.raises(UsageError) as caught:
+        open_model(f"replay:{tmp_path / 't'}")
+    assert caught.value.hint
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_said(tmp_path):
+    model = RecordingModel(Echo(), tmp_path / "tape.jsonl")
+    (tmp_path / "tape.jsonl").unlink()
+    (tmp_path / "tape.jsonl").symlink_to("/dev/full")
+    with pytest.raises(RunError, match="disk is full"):
+        model.complete(ASK, step="s", sample=0)
 
 
 def test_an_empty_cassette_holds_nothing(tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -100,6 +101,25 @@ def test_strange_bytes_do_not_break_the_desk(tmp_path):
     assert model.announce(ASK, step="s", sample=0) == 2
     (tmp_path / "2.reply.md").write_bytes(b"\xef\xbb\xbfok \xff")
     assert model.complete(ASK, step="s", sample=0).text == "ok �"
+
+
+def test_what_is_not_a_file_is_not_waited_for(tmp_path, caplog):
+    for pipe in ("1.request.json", "2.reply.md"):
+        os.mkfifo(tmp_path / pipe)
+    (tmp_path / "\u00b2.request.json").write_text("{}")  # a digit that is no number
+    (tmp_path / "0.request.json").write_text("[" * 100_000)
+    model, clock = desk(tmp_path, limit_s=30)
+    with pytest.raises(ModelServerError, match="within 30 s"):
+        model.complete(ASK, step="s", sample=0)
+    assert clock.polls == 60
+    assert caplog.text.count("not a regular file") == 1
+
+
+def test_a_huge_reply_is_not_read_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr("rewardsmith.llm.desk.LARGEST_REPLY_BYTES", 1000)
+    model, _ = desk(tmp_path)
+    (tmp_path / "1.reply.md").write_bytes(b"x" * 999 + "\u00e9".encode() * 9)
+    assert model.complete(ASK, step="s", sample=0).text == "x" * 999 + "\ufffd"
 
 
 def test_all_samples_are_on_the_desk_before_the_first_wait(tmp_path):

@@ -3,11 +3,12 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from rewardsmith.errors import EXIT_MODEL, ModelServerError, UsageError
-from rewardsmith.llm import Message, OpenAIModel, RetryPolicy, complete_many
+from rewardsmith.llm import Completion, Message, OpenAIModel, RetryPolicy, complete_many
 from rewardsmith.llm.openai_model import public_url
 from tests.helpers.model_server import Fault, ModelServer
 
@@ -179,6 +180,76 @@ def test_poor_replies_are_replies(kind, text, finish):
         reply = ask(server)
     assert (reply.text, reply.finish) == (text, finish)
     assert reply.truncated == (finish == "length")
+
+
+def body(**more: str) -> bytes:
+    """A completion whose fields are written as they are, JSON or not."""
+    parts = {"choices": '[{"message": {"content": "hi"}, "finish_reason": "stop"}]'} | more
+    return ("{" + ", ".join(f'"{key}": {value}' for key, value in parts.items()) + "}").encode()
+
+
+NESTED = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "raw", [NESTED.encode(), b'{"choices": ' + NESTED.encode(), b'{"choices": []}' + b"}" * 9, b""]
+)
+def test_a_body_that_is_no_json_is_a_server_error(raw):
+    with ModelServer([raw]) as server, pytest.raises(ModelServerError, match=r"nested too deeply|not JSON|broke off"):
+        ask(server)
+
+
+def test_an_error_message_may_nest_too():
+    nested: list = []
+    for _ in range(100_000):
+        nested = [nested]
+    error = SimpleNamespace(body={"error": nested}, status_code=400, message="")
+    assert "nested" in OpenAIModel("tiny", base_url="http://127.0.0.1:1/v1")._status_problem(error)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"usage": '{"prompt_tokens": 1e999, "completion_tokens": NaN}'},
+        {"usage": '{"prompt_tokens": -5, "completion_tokens": ' + "9" * 4000 + "}"},
+        {"usage": '{"prompt_tokens": "7", "completion_tokens": [7]}'},
+    ],
+)
+def test_impossible_counts_of_tokens_count_nothing(more):
+    with ModelServer([body(**more)]) as server:
+        usage = ask(server).usage
+    assert (usage.prompt_tokens, usage.completion_tokens) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[7]",
+        "[{}]",
+        '[{"token": "a"}]',
+        '[{"token": "a", "logprob": "x"}]',
+        '[{"token": 1, "logprob": 0}]',
+        '[{"token": "a", "logprob": NaN}]',
+        '[{"token": "a", "logprob": 0, "top_logprobs": [3]}]',
+        '[{"token": "a", "logprob": 0, "top_logprobs": 3}]',
+    ],
+)
+def test_logprobs_that_cannot_be_read_are_left_out(content):
+    choice = '[{"message": {"content": "hi"}, "finish_reason": ["stop"], "logprobs": {"content": ' + content + "}}]"
+    with ModelServer([body(choices=choice, model=NESTED[:400] + "]" * 400)]) as server:
+        reply = ask(server)
+    assert (reply.text, reply.finish, reply.model, reply.logprobs) == ("hi", "stop", "tiny", None)
+
+
+def test_halves_of_surrogates_can_be_written_afterwards():
+    choice = (
+        r'[{"message": {"content": "a\ud83d b"}, "finish_reason": "\udc00", "logprobs": {"content":'
+        r' [{"token": "\ud800", "logprob": -1, "top_logprobs": [{"token": "\udfff", "logprob": -2}]}]}}]'
+    )
+    with ModelServer([body(choices=choice, model=r'"m\ud800"')]) as server:
+        reply = ask(server, logprobs=1)
+    assert (reply.text, reply.finish, reply.model) == ("a? b", "?", "m?")
+    assert Completion.model_validate_json(reply.model_dump_json()) == reply
 
 
 def test_missing_usage_is_estimated_and_says_so():

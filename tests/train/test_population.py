@@ -228,3 +228,11 @@ def test_metrics_are_read_up_to_a_torn_line(tmp_path: Path) -> None:
     assert read_metrics(path) == []
     path.write_text(point.model_dump_json() + "\n" + point.model_dump_json()[:20])
     assert read_metrics(path) == [point]
+
+
+@pytest.mark.parametrize("damage", ["[" * 100_000, "\x85", "\udcff"])
+def test_damaged_metrics_end_at_the_damage(tmp_path: Path, damage: str) -> None:
+    point = CurvePoint(env_steps=5, fitness=1, success=0, episode_length=2, episodes=1, components={"a\u2028b": 1.0})
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f"{point.model_dump_json()}\n{point.model_dump_json()}\n{damage}\n", errors="surrogateescape")
+    assert read_metrics(path) == ([] if "\udcff" in damage else [point, point])
