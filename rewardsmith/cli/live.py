@@ -77,13 +77,15 @@ class LiveView:
                 changed = self._states.get(candidate) != (state, detail)
                 self._states[candidate] = (state, detail)
                 if changed and not self._live:
-                    progress.print(f"{candidate}: {state}{' - ' + wash(detail, 200) if detail else ''}", soft_wrap=True)
+                    progress.print(
+                        f"{wash(candidate)}: {state}{' - ' + wash(detail, 200) if detail else ''}", soft_wrap=True
+                    )
             case PointMeasured(candidate, seed, point):
                 self._points.setdefault(candidate, {})[seed] = point
                 self._states.setdefault(candidate, (CandidateState.TRAINING, ""))
                 if not self._live:
                     progress.print(
-                        f"{candidate} seed {seed}: {point.env_steps:,} steps, "
+                        f"{wash(candidate)} seed {seed}: {point.env_steps:,} steps, "
                         f"success {point.success:.2f}, fitness {point.fitness:.4g}"
                     )
             case Said(text):
@@ -116,7 +118,7 @@ class LiveView:
             front = max((p.env_steps for p in points), default=0)
             ahead = [p for p in points if p.env_steps == front]  # without seeds that joined late, as finalists' do
             table.add_row(
-                id,
+                wash(id),
                 f"[{COLOURS.get(state, 'red')}]{state}[/]",
                 spread([p.success for p in ahead]),
                 spread([p.fitness for p in ahead]),

@@ -39,7 +39,8 @@ def report(
             table.add_column(column)
         for r in found:
             words = wash(r.task.words if r.task else r.config.words, 60)
-            table.add_row(r.id, r.config.env.name, words, "finished" if r.finished else "can be resumed", r.best or "")
+            state = "finished" if r.finished else "can be resumed"
+            table.add_row(wash(r.id), wash(r.config.env.name, 60), words, state, wash(r.best or ""))
         results.print(table)
         return
     summary = load_run(run, runs=runs)

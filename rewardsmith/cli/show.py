@@ -12,21 +12,20 @@ from rewardsmith.loop.summary import Candidate, RunSummary, describe
 def show_run(run: RunSummary) -> None:
     """Headline, candidates, cost and paths, on stdout."""
     results.print()
-    results.print(
-        f"[bold]{wash(run.task.words if run.task else run.config.words)}[/]  ({run.config.env.name}, run {run.id})"
-    )
+    words = wash(run.task.words if run.task else run.config.words)
+    results.print(f"[bold]{words}[/]  ({wash(run.config.env.name)}, run {wash(run.id)})")
     if run.task:
         results.print(f"Goal ({GOAL_KINDS[run.task.goal.kind]}): {wash(run.task.goal.about)}")
     show_headline(run)
     _candidates(run)
     if run.best and (advice := advice_on(run.candidate(run.best))):
-        results.print(advice, soft_wrap=True)
+        results.print(wash(advice), soft_wrap=True)
     spent = run.spent
     cost = f"{spent.env_steps:,} environment steps, {spent.calls} model calls, {spent.tokens:,} tokens"
     results.print(f"Spent: {cost}" + (f", ${spent.usd:.2f}" if spent.usd else ""))
     if run.best_path:
-        results.print(f"Reward: {run.best_path}", soft_wrap=True)
-    results.print(f"Report: {run.root / 'report.html'}", soft_wrap=True)
+        results.print(f"Reward: {wash(str(run.best_path))}", soft_wrap=True)
+    results.print(f"Report: {wash(str(run.root / 'report.html'))}", soft_wrap=True)
 
 
 GOAL_KINDS = {
@@ -47,7 +46,10 @@ def show_headline(run: RunSummary) -> None:
     for column in ("reward", "success rate", "fitness"):
         table.add_column(column, justify="left" if column == "reward" else "right")
     table.add_row(
-        f"designed ({run.best})", describe(h.designed_success), describe(h.designed_fitness), style="bold green"
+        f"designed ({wash(run.best or '')})",
+        describe(h.designed_success),
+        describe(h.designed_fitness),
+        style="bold green",
     )
     if h.sparse_success:
         table.add_row("sparse (0/1 success)", describe(h.sparse_success), describe(h.sparse_fitness))
@@ -70,7 +72,7 @@ def _candidates(run: RunSummary) -> None:
         success, fitness = [s for s, _ in scores], [f for _, f in scores]
         score = candidate.score
         table.add_row(
-            candidate.id,
+            wash(candidate.id),
             str(candidate.state),
             (describe(success) if given else f"{score[0]:.2f}") if score else "",
             (describe(fitness) if given else f"{score[1]:.4g}") if score else "",
@@ -87,7 +89,7 @@ def advice_on(best: Candidate) -> str:
     curves = [m.curve for m in best.training.members if m.state == "trained" and m.curve] if best.training else []
     if not curves:
         return ""
-    success = [sum(points) / len(points) for points in zip(*([p.success for p in c] for c in curves), strict=True)]
+    success = [sum(points) / len(points) for points in zip(*([p.success for p in c] for c in curves), strict=False)]
     peak = max(range(len(success)), key=lambda i: success[i])
     if success[peak] == 0:
         return "No episode of the best candidate succeeded: more --rounds, or more env_steps, may be needed."
