@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from rewardsmith.cli.console import log_to_stderr, print_json, results
+from rewardsmith.cli.console import log_to_stderr, print_json, results, wash
 from rewardsmith.cli.design import AsJson, Runs
+from rewardsmith.cli.resume import Trust
 from rewardsmith.errors import UsageError
 
 
@@ -20,6 +21,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Root of the episodes' seeds.")] = 0,
     video: Annotated[Path | None, typer.Option(help="Film the first episode into this .mp4 file.")] = None,
     runs: Runs = Path("runs"),
+    trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure a trained policy with the clean evaluator: it knows only weights, environment, metric and seeds."""
@@ -29,12 +31,16 @@ def evaluate(
 
     if video is not None and video.suffix.lower() != ".mp4":
         raise UsageError(f"a film is written as .mp4, not as {video.name}", hint=f"--video {video.with_suffix('.mp4')}")
-    rows = evaluate_policies(target, env=env, task=task, episodes=episodes, seed=seed, video=video, runs=runs)
+    rows = evaluate_policies(
+        target, env=env, task=task, episodes=episodes, seed=seed, video=video, runs=runs, trust=trust
+    )
     if as_json:
         print_json([row.model_dump(mode="json") for row in rows])
         return
     for row in rows:
-        results.print(f"{row.policy}: success {sum(row.success) / len(row.success):.2f} of {len(row.success)} episodes")
+        results.print(
+            f"{wash(row.policy)}: success {sum(row.success) / len(row.success):.2f} of {len(row.success)} episodes"
+        )
         if len(row.fitness) >= MIN_SEEDS:
             results.print(f"  fitness {interval(row.fitness, over='episodes, not seeds')}")
     if video:

@@ -10,6 +10,10 @@ import typer
 from rewardsmith.cli.console import log_to_stderr, print_json
 from rewardsmith.cli.design import AsJson, Runs
 
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Somebody else made the run: run the code it names all the same (docs/security.md)."),
+]
 Run = Annotated[str, typer.Argument(help='A run\'s id or folder, or "latest".')]
 
 
@@ -20,6 +24,7 @@ def resume(
     max_env_steps: Annotated[int | None, typer.Option(min=0, help="New budget in environment steps.")] = None,
     max_wall_s: Annotated[float | None, typer.Option(min=0, help="New budget in seconds, counted from now.")] = None,
     runs: Runs = Path("runs"),
+    trust: Trust = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept a model-written goal without asking.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -38,6 +43,7 @@ def resume(
             runs=runs,
             observe=view,
             approve_goal=accept_any_goal if yes else view.asking(ask_about_goal),
+            trust=trust,
             budget={kind: limit for kind, limit in limits.items() if limit is not None},
         )
     if as_json:

@@ -8,7 +8,7 @@ from rewardsmith.envs.environment import Environment
 from rewardsmith.envs.metrics import GoalMetric, Metric, NativeMetric, PackMetric, score_episodes
 from rewardsmith.envs.pack import PackInfo, TaskInfo, TrainingDefaults
 from rewardsmith.envs.rendering import can_render
-from rewardsmith.envs.resolve import list_packs, resolve_env
+from rewardsmith.envs.resolve import is_installed, list_packs, resolve_env
 from rewardsmith.envs.world import VecWorld
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "TrainingDefaults",
     "VecWorld",
     "can_render",
+    "is_installed",
     "list_packs",
     "resolve_env",
     "score_episodes",

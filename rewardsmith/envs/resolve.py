@@ -45,6 +45,18 @@ def resolve_env(name: str, *, kwargs: Mapping[str, Any] | None = None) -> Enviro
     return GymEnvironment(spec)
 
 
+def is_installed(spec: EnvSpec) -> bool:
+    """Whether building an environment runs only code that is installed: no pack folder, no module that it names.
+
+    Keyword arguments of a Gymnasium id can name files and modules too, so it must come without any.
+    """
+    if spec.name in bundled_packs():
+        return True
+    if ":" in spec.name or spec.name.startswith((".", "~", "/")) or (Path(spec.name) / "pack.toml").exists():
+        return False
+    return not spec.kwargs or any(point.name == spec.name for point in entry_points(group=ENTRY_POINT_GROUP))
+
+
 def list_packs() -> list[PackInfo]:
     """All packs by name, the bundled ones and those of plugins; one that is broken carries its error."""
     found = [_info(name, folder, "bundled") for name, folder in bundled_packs().items()]

@@ -8,11 +8,12 @@ from pathlib import Path
 from rewardsmith.budget import BudgetLimits
 from rewardsmith.config import DesignConfig
 from rewardsmith.loop.comparison import Comparison, compare_rewards, train_reward
-from rewardsmith.loop.driver import drive, preflight
+from rewardsmith.loop.driver import drive, start
 from rewardsmith.loop.events import Observer, Said, silent
 from rewardsmith.loop.goal import ApproveGoal, accept_any_goal
-from rewardsmith.loop.summary import RunSummary, config_of, load_run
-from rewardsmith.store import RunFolder, find_run
+from rewardsmith.loop.summary import RunSummary, config_of, load_run, summarize
+from rewardsmith.loop.trust import require_trust
+from rewardsmith.store import find_run
 from rewardsmith.types import EnvSpec, Verdict
 
 __all__ = [
@@ -49,9 +50,8 @@ def design_reward(
     Raises: RewardsmithError: any of its kinds, each naming the guilty side.
     """
     config = env if isinstance(env, DesignConfig) else DesignConfig(env=EnvSpec(name=env), words=words, **options)  # type: ignore[arg-type]
-    preflight(config)
-    folder = RunFolder.create(Path(runs), config.model_dump(mode="json"), env=config.env.name)
-    return drive(folder, config, observe=observe, approve_goal=approve_goal)
+    folder = start(config, Path(runs))
+    return drive(folder, config_of(folder), observe=observe, approve_goal=approve_goal)
 
 
 def resume_run(
@@ -61,15 +61,18 @@ def resume_run(
     observe: Observer = silent,
     approve_goal: ApproveGoal = accept_any_goal,
     budget: Mapping[str, float] | None = None,
+    trust: bool = False,
 ) -> RunSummary:
     """Go on with a run from where it stopped; no model call and no finished training is repeated.
 
     Args:
         run: the run's id, folder, or "latest".
         budget: limits that replace those of the config, such as `{"env_steps": 10_000_000}`.
+        trust: go on with it even if somebody else made it; it may then run Python code and use your API key.
     """
     folder = find_run(str(run), Path(runs))
     folder.require_same_version()
+    require_trust(summarize(folder), "resume", trust=trust)
     config = config_of(folder)
     if budget:
         limits = config.budget.model_dump() | dict(budget)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from rewardsmith.config import DesignConfig
 from rewardsmith.envs import resolve_env
-from rewardsmith.loop.driver import drive, preflight
+from rewardsmith.loop.driver import drive, start
 from rewardsmith.loop.events import Observer, silent
 from rewardsmith.loop.goal import ApproveGoal, accept_any_goal
-from rewardsmith.loop.summary import RunSummary
+from rewardsmith.loop.summary import RunSummary, config_of
 from rewardsmith.stats import Answer, decide
-from rewardsmith.store import RunFolder, read_text_file
+from rewardsmith.store import read_text_file
 from rewardsmith.store.folder import slug
 from rewardsmith.types import EnvSpec, Record
 
@@ -106,9 +106,8 @@ def _train_given(
         racing=False,
         **options,  # type: ignore[arg-type]
     )
-    preflight(config)
-    folder = RunFolder.create(Path(runs), config.model_dump(mode="json"), env=env)
-    return drive(folder, config, observe=observe, approve_goal=approve_goal)
+    folder = start(config, Path(runs))
+    return drive(folder, config_of(folder), observe=observe, approve_goal=approve_goal)
 
 
 def _source(reward: str | Path, references: Mapping[str, str]) -> str:

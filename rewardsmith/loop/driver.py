@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rewardsmith.config import DesignConfig
-from rewardsmith.envs import resolve_env
+from rewardsmith.envs import Environment, resolve_env
 from rewardsmith.errors import BudgetSpent, Interrupted, NothingAcceptable, RewardRefused, UsageError
 from rewardsmith.loop.events import Observer
 from rewardsmith.loop.final import add_reference, film, retrain_winner
@@ -23,11 +23,18 @@ from rewardsmith.train import PpoConfig
 from rewardsmith.train.sb3 import Sb3Config
 
 
-def preflight(config: DesignConfig) -> None:
-    """Everything that can be wrong with a request before a run folder is made for it.
+def start(config: DesignConfig, runs: Path) -> RunFolder:
+    """Make the folder of a new run, once everything that can be wrong with the request has been looked at.
 
     Raises: RewardsmithError: the environment, the task, a training setting, the method or the model is at fault.
     """
+    environment = _preflight(config)
+    if config.metric is not None:  # whole, so that the run's own words say which file is executed
+        config = config.model_copy(update={"metric": str(Path(config.metric).resolve())})
+    return RunFolder.create(runs, config.model_dump(mode="json"), env=config.env.name, env_about=environment.about)
+
+
+def _preflight(config: DesignConfig) -> Environment:
     environment = resolve_env(config.env.name, kwargs=dict(config.env.kwargs))
     settle_task(config, environment)
     if config.trainer == "sb3":
@@ -39,6 +46,7 @@ def preflight(config: DesignConfig) -> None:
         open_configured(config.model, Path("desk"))
     elif config.review_rounds and config.review_llm is None:
         raise UsageError("a review needs a language model, and `builtin` is none", hint="name one with --review-llm")
+    return environment
 
 
 def _look_ahead(parts: Parts) -> None:

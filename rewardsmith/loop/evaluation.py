@@ -11,6 +11,8 @@ from rewardsmith.config import FRESH_SEED
 from rewardsmith.envs import Environment, resolve_env
 from rewardsmith.errors import UsageError
 from rewardsmith.loop.summary import load_run, located_goal
+from rewardsmith.loop.trust import require_trust
+from rewardsmith.store import inside
 from rewardsmith.store.atomic import write_bytes
 from rewardsmith.train import Policy, Trajectory, evaluate, load_metric, load_policy
 from rewardsmith.types import Goal, Record
@@ -37,10 +39,14 @@ def evaluate_policies(
     seed: int = 0,
     video: Path | None = None,
     runs: str | Path = "runs",
+    trust: bool = False,
 ) -> list[PolicyScores]:
     """Measure a run's best policies (every fresh seed, else every search seed), or one policy file.
 
-    Raises: UsageError: there is no policy, or a policy file comes without `env`.
+    Args:
+        trust: run the code of the environment and the metric that a run names even if somebody else made the run.
+
+    Raises: UsageError: there is no policy, a policy file comes without `env`, or the run needs `trust`.
     """
     if target.endswith(".safetensors"):
         if env is None:
@@ -55,6 +61,7 @@ def evaluate_policies(
         run = load_run(target, runs=runs)
         if run.best is None or run.task is None:
             raise UsageError(f"the run {run.id} has no trained policy yet", hint=f"rewardsmith resume {run.id}")
+        require_trust(run, "eval", trust=trust)
         environment = resolve_env(run.config.env.name, kwargs=dict(run.config.env.kwargs))
         goal = located_goal(run.task.goal, run.root)
         paths = winner_policies(run.root, run.best)
@@ -78,11 +85,10 @@ def evaluate_policies(
 def winner_policies(root: Path, winner: str) -> list[Path]:
     """Policies of the fresh seeds where there are some, else of the search seeds.
 
-    Raises: UsageError: none was trained.
+    Raises: UsageError: none was trained. RunError: one is no file of this run.
     """
-    seeds = sorted(
-        (int(p.parent.name), p) for p in (root / "candidates" / winner / "seeds").glob("*/policy.safetensors")
-    )
+    found = (root / "candidates" / winner / "seeds").glob("*/policy.safetensors")
+    seeds = sorted((int(p.parent.name), inside(root, p)) for p in found if p.parent.name.isdecimal())
     fresh = [path for seed, path in seeds if seed >= FRESH_SEED]
     if not seeds:
         raise UsageError(f"no policy of {winner} in {root}", hint=f"rewardsmith resume {root.name}")

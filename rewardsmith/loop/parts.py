@@ -193,7 +193,7 @@ class Parts:
         return goal.kind == "pack" and goal.task == self.environment.default_task
 
     def load_program(self, id: str) -> RewardProgram:
-        return RewardProgram(parse_graph(self.graph_path(id).read_text(), self.environment.interface))
+        return RewardProgram(parse_graph(self.folder.candidate(id).read_graph(), self.environment.interface))
 
     def graph_path(self, id: str) -> Path:
         return self.folder.candidate(id).graph_path

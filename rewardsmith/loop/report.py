@@ -17,10 +17,8 @@ from rewardsmith.analyze.report import (
     render_report,
 )
 from rewardsmith.config import DesignConfig
-from rewardsmith.envs import resolve_env
-from rewardsmith.errors import RewardsmithError
 from rewardsmith.loop.summary import FILM, SPARSE, Candidate, Headline, RunSummary
-from rewardsmith.store import RunFolder
+from rewardsmith.store import RunFolder, read_inside
 from rewardsmith.store.atomic import write_text
 
 FILM_CAPTION = "One episode of the designed reward's best policy (the median of four)."
@@ -44,7 +42,7 @@ def report_data(run: RunSummary, *, budget_spent: bool = False) -> ReportData:
         run_id=run.id,
         words=run.task.words if run.task else config.words,
         environment=config.env.name,
-        environment_about=_about(run),
+        environment_about=info.env_about,
         goal_kind=run.task.goal.kind if run.task else "native",
         goal_about=run.task.goal.about if run.task else "",
         status=_status(run, budget_spent),
@@ -93,13 +91,6 @@ def _designer(name: str) -> str:
     return f"{kind}:{Path(path).name}" if kind in ("replay", "desk") and path else name
 
 
-def _about(run: RunSummary) -> str:
-    try:
-        return resolve_env(run.config.env.name, kwargs=dict(run.config.env.kwargs)).about
-    except RewardsmithError:  # a report can be written where the environment is not installed
-        return ""
-
-
 def _headline(headline: Headline) -> ReportHeadline:
     sparse = Scores(success=headline.sparse_success, fitness=headline.sparse_fitness)
     return ReportHeadline(
@@ -132,4 +123,4 @@ def _media(run: RunSummary) -> tuple[Media, ...]:
     path = run.root / FILM
     if not path.exists():
         return ()
-    return (Media(kind="mp4", data=path.read_bytes(), caption=FILM_CAPTION),)
+    return (Media(kind="mp4", data=read_inside(run.root, path), caption=FILM_CAPTION),)

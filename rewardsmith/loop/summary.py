@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from rewardsmith.budget import Spent
 from rewardsmith.config import DesignConfig
@@ -15,7 +17,7 @@ from rewardsmith.critic.critic import DUPLICATE
 from rewardsmith.errors import RunError
 from rewardsmith.llm import Completion
 from rewardsmith.stats import MIN_SEEDS, Decision, Interval, decide, interval
-from rewardsmith.store import Journal, RunFolder, find_run
+from rewardsmith.store import ID_PATTERN, Journal, RunFolder, find_run, inside
 from rewardsmith.types import (
     Analysis,
     CandidateState,
@@ -30,7 +32,7 @@ from rewardsmith.types import (
     Verdict,
 )
 
-R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 SPARSE = "sparse"  # the id under which the sparse reference reward is trained
 FILM = "best.mp4"
@@ -43,6 +45,24 @@ _MEMBER_STATES = {
     "budget": CandidateState.BUDGET,
     "dropped": CandidateState.DROPPED,
 }
+
+
+class Finished(Record):
+    """The record that a run came to its end."""
+
+    best: str | None
+
+
+class Session(Record):
+    """The record of one process that drove the run and ended by itself."""
+
+    wall_s: float
+
+
+class Cost(Record):
+    """The record of env steps that were paid for."""
+
+    env_steps: int
 
 
 class Candidate(Record):
@@ -104,8 +124,13 @@ class RunSummary(Record):
 
 
 def located_goal(goal: Goal, root: Path) -> Goal:
-    """A model-written goal names its graph relative to the run's folder; this makes the path whole."""
-    return goal.model_copy(update={"path": str(root.resolve() / goal.path)}) if goal.kind == "model" else goal
+    """A model-written goal names its graph relative to the run's folder; this makes the path whole.
+
+    Raises: RunError: there is no such file in the run's folder.
+    """
+    if goal.kind != "model":
+        return goal
+    return goal.model_copy(update={"path": str(inside(root, root.resolve() / goal.path))})
 
 
 def score_of(result: TrainingResult) -> tuple[float, float] | None:
@@ -183,7 +208,10 @@ def config_of(folder: RunFolder) -> DesignConfig:
 
 
 def summarize(folder: RunFolder) -> RunSummary:
-    """Read a run from its folder; works on finished, interrupted and running runs alike."""
+    """Read a run from its folder; works on finished, interrupted and running runs alike.
+
+    Raises: RunError: a file or record is missing or damaged.
+    """
     with folder.journal(read_only=True) as journal:
         return _summarize(folder, journal)
 
@@ -191,13 +219,15 @@ def summarize(folder: RunFolder) -> RunSummary:
 def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
     config = config_of(folder)
     proposals = _proposals(journal)
-    verdicts = {p.id: _get(journal, f"candidate/{p.id}/verdict", Verdict) for p in proposals}
+    verdicts = {p.id: _read(journal, f"candidate/{p.id}/verdict", Verdict) for p in proposals}
     verdicts |= _reviewed(journal, proposals, verdicts)
-    analyses = {p.id: _get(journal, f"candidate/{p.id}/analysis", Analysis) for p in proposals}
+    analyses = {p.id: _read(journal, f"candidate/{p.id}/analysis", Analysis) for p in proposals}
     training = _trainings(journal, "round-")
     final = _trainings(journal, "final")
-    finished = journal.get("finished")
-    best = finished["best"] if finished else pick_best(training)
+    finished = _read(journal, "finished", Finished)
+    best = finished.best if finished else pick_best(training)
+    if best is not None and best not in verdicts:
+        raise journal.damaged(f"its best candidate {best!r} was never proposed")
     repaired = {p.repair_of for p in proposals}
     candidates = tuple(
         Candidate(
@@ -210,12 +240,12 @@ def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
         for p in proposals
         if not (p.failure and p.id in repaired)
     )
-    feedbacks = [_get(journal, f"round-{r}/feedback", Feedback) for r in range(1, config.rounds + 1)]
+    feedbacks = [_read(journal, key, Feedback) for key in _rounds(journal, "feedback")]
     return RunSummary(
         id=folder.id,
         root=folder.root,
         config=config,
-        task=_get(journal, "task", Task),
+        task=_read(journal, "task", Task),
         finished=finished is not None,
         candidates=candidates,
         feedbacks=tuple(f for f in feedbacks if f),
@@ -223,7 +253,7 @@ def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
         headline=headline_of(final, best) if best else None,
         final=final,
         spent=spent(journal, config),
-        wall_s=sum(float(journal.get(key)["wall_s"]) for key in journal.keys("session/")),
+        wall_s=sum(s.wall_s for key in journal.keys("session/") if (s := _read(journal, key, Session))),
     )
 
 
@@ -234,7 +264,7 @@ def _reviewed(
     replaced = {p.repair_of for p in proposals if (v := verdicts[p.id]) is not None and v.accepted}
     merged = {}
     for id, verdict in verdicts.items():
-        review = _get(journal, f"candidate/{id}/review", Verdict)
+        review = _read(journal, f"candidate/{id}/review", Verdict)
         if verdict is None or review is None:
             continue
         severity = "refuse" if id in replaced else "warn"
@@ -273,39 +303,58 @@ def spent(journal: Journal, config: DesignConfig) -> Spent:
     tokens = calls = 0
     usd = 0.0
     for key in journal.keys("llm/"):
-        usage = Completion.model_validate(journal.get(key)).usage
+        completion = _read(journal, key, Completion)
+        if completion is None:
+            continue
+        usage = completion.usage
         calls += 1
         tokens += usage.prompt_tokens + usage.completion_tokens
         if prices := config.model.usd_per_million:
             usd += (usage.prompt_tokens * prices[0] + usage.completion_tokens * prices[1]) / 1e6
-    steps = sum(int(journal.get(key)["env_steps"]) for key in journal.keys("cost/"))
+    steps = sum(cost.env_steps for key in journal.keys("cost/") if (cost := _read(journal, key, Cost)))
     return Spent(usd=usd, tokens=tokens, env_steps=steps, calls=calls)
 
 
 def _proposals(journal: Journal) -> list[Proposal]:
-    keys = [k for k in journal.keys("round-") if k.endswith("/proposals")]
-    rounds = sorted(keys, key=lambda k: int(k.split("/")[0].removeprefix("round-")))
-    proposals = [Proposal.model_validate(p) for key in rounds for p in journal.get(key)]
-    repairs = [journal.get(key) for key in journal.keys("candidate/") if key.endswith("/repair")]
-    repaired = {r["repair_of"]: Proposal.model_validate(r) for r in repairs if r}
-    ordered: list[Proposal] = []
+    proposals = [p for key in _rounds(journal, "proposals") for p in _read(journal, key, tuple[Proposal, ...]) or ()]
+    repairs = [_read(journal, key, Proposal) for key in journal.keys("candidate/") if key.endswith("/repair")]
+    repaired = {r.repair_of: r for r in repairs if r}
+    ordered: dict[str, Proposal] = {}
     for proposal in proposals:
         chain: Proposal | None = proposal
         while chain is not None:
-            ordered.append(chain)
+            if chain.id in ordered or not ID_PATTERN.fullmatch(chain.id):
+                raise journal.damaged(f"the candidate id {chain.id!r} is {'taken' if chain.id in ordered else 'no id'}")
+            ordered[chain.id] = chain
             chain = repaired.get(chain.id)
-    return ordered
+    return list(ordered.values())
 
 
 def _trainings(journal: Journal, prefix: str) -> dict[str, TrainingResult]:
     keys = [k for k in journal.keys(prefix) if k.endswith("/training")]
     keys.sort(key=lambda k: (len(k), k))  # round-2 before round-10
-    return {id: TrainingResult.model_validate(r) for key in keys for id, r in journal.get(key).items()}
+    return {id: r for key in keys for id, r in (_read(journal, key, dict[str, TrainingResult]) or {}).items()}
 
 
-def _get(journal: Journal, key: str, kind: type[R]) -> R | None:
+def _rounds(journal: Journal, what: str) -> list[str]:
+    """Keys `round-<number>/<what>`, in the order of their numbers."""
+    keys = [k for k in journal.keys("round-") if re.fullmatch(rf"round-[0-9]{{1,9}}/{what}", k)]
+    return sorted(keys, key=lambda k: int(k.split("/")[0].removeprefix("round-")))
+
+
+def _read(journal: Journal, key: str, kind: type[T]) -> T | None:
+    """The record of `key`, or None. Raises: RunError: it is not of this kind."""
     payload = journal.get(key)
-    return None if payload is None else kind.model_validate(payload)
+    try:
+        return None if payload is None else _adapter(kind).validate_python(payload)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise journal.damaged(f"the record {key!r}: {where}: {error.errors()[0]['msg']}") from error
+
+
+@cache
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(kind)
 
 
 def load_run(run: str | Path, *, runs: str | Path = "runs") -> RunSummary:
@@ -314,9 +363,4 @@ def load_run(run: str | Path, *, runs: str | Path = "runs") -> RunSummary:
     Raises: RunError: there is no such run, or it is damaged.
     """
     folder = find_run(str(run), Path(runs))
-    try:
-        return summarize(folder)
-    except KeyError as missing:
-        raise RunError(
-            f"the run {folder.root} lacks the record {missing}", hint="restore the folder from a copy"
-        ) from None
+    return summarize(folder)

@@ -9,6 +9,7 @@ import secrets
 from pathlib import Path
 
 from rewardsmith.errors import RunError
+from rewardsmith.store.inside import read_inside
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 FREE_SPACE = "free some space (old runs are the usual cause) and resume the run; nothing recorded before was lost"
@@ -42,22 +43,23 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """`write_bytes` for a JSON-able value, indented for people. NaN and infinities are kept, as Python's json does."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value))
 
 
-def read_json(path: Path) -> object:
-    """The value in a JSON file.
+def json_text(value: object) -> str:
+    """What `write_json` writes."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
-    Raises: RunError: the file is missing, unreadable, or not JSON.
+
+def read_json(path: Path, *, root: Path | None = None) -> object:
+    """The value in a JSON file within `root` (default: its own folder).
+
+    Raises: RunError: the file is missing, unreadable, a link out of `root`, or not JSON.
     """
+    data = read_inside(root or path.parent, path)
     try:
-        return json.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise RunError(
-            f"cannot read {path}: {error.strerror or error}",
-            hint="check the path and the permissions of the run folder",
-        ) from error
-    except ValueError as error:
+        return json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise RunError(
             f"{path} is damaged: it is not JSON ({error})",
             hint="rewardsmith never leaves half a file, so something else changed it: restore it from a copy, "

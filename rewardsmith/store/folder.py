@@ -2,6 +2,7 @@
 
 runs/hopper-001/
     run.json            what was asked for, with which versions and seeds; written once
+    origin              by which this user's own runs are known
     journal.sqlite      every reply, verdict, vote and result
     lock                held while a process drives the run
     candidates/<id>/    reward.py, graph.json, verdict.json, seeds/<k>/
@@ -24,8 +25,10 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from rewardsmith.errors import RunError, unknown
-from rewardsmith.store.atomic import read_json, write_error, write_json, write_text
+from rewardsmith.store.atomic import json_text, read_json, write_error, write_json, write_text
+from rewardsmith.store.inside import inside, read_text_inside
 from rewardsmith.store.journal import Journal
+from rewardsmith.store.origin import ORIGIN, origin_of
 from rewardsmith.types import Record, Verdict
 
 FORMAT = 1  # of run.json and the folder's layout; a change that old code cannot read raises it
@@ -47,8 +50,9 @@ class RunInfo(Record):
     """`run.json`: everything needed to start the run again. Written once, when the run is created."""
 
     format: int
-    id: str
+    id: str = Field(pattern=f"^{ID_PATTERN.pattern}$")
     env: str
+    env_about: str = ""  # the environment in one line
     created: str  # UTC, ISO 8601
     config: dict[str, object]
     seeds: dict[str, int] = Field(default_factory=dict)
@@ -61,6 +65,7 @@ class CandidateFolder:
     def __init__(self, root: Path, candidate_id: str) -> None:
         self.id = candidate_id
         self.root = root
+        self._run_root = root.parents[1]
         self.reward_path = root / "reward.py"
         self.graph_path = root / "graph.json"
         self.verdict_path = root / "verdict.json"
@@ -78,9 +83,17 @@ class CandidateFolder:
     def read_verdict(self) -> Verdict:
         """Raises: RunError: missing or damaged."""
         try:
-            return Verdict.model_validate(read_json(self.verdict_path))
+            return Verdict.model_validate(read_json(self.verdict_path, root=self._run_root))
         except ValidationError as error:
             raise _damaged(self.verdict_path, error) from error
+
+    def read_reward(self) -> str:
+        """Raises: RunError: missing, or not a text file of this run."""
+        return read_text_inside(self._run_root, self.reward_path)
+
+    def read_graph(self) -> str:
+        """The graph's JSON, unchecked. Raises: RunError: missing, or not a text file of this run."""
+        return read_text_inside(self._run_root, self.graph_path)
 
     def seed(self, seed: int) -> Path:
         """The folder of one training seed, created when missing."""
@@ -107,7 +120,13 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls, runs: Path, config: dict[str, object], *, env: str, seeds: dict[str, int] | None = None
+        cls,
+        runs: Path,
+        config: dict[str, object],
+        *,
+        env: str,
+        env_about: str = "",
+        seeds: dict[str, int] | None = None,
     ) -> RunFolder:
         """Makes `runs/<env>-<number>/` with `run.json` and an empty journal. Never collides, whoever else starts now.
 
@@ -119,6 +138,7 @@ class RunFolder:
             format=FORMAT,
             id=root.name,
             env=env,
+            env_about=env_about,
             created=datetime.now(UTC).isoformat(timespec="microseconds"),
             config=config,
             seeds=seeds or {},
@@ -127,7 +147,10 @@ class RunFolder:
         folder = cls(root, info)
         _make_folder(root / "candidates")
         Journal(folder.journal_path, create=True).close()
-        write_json(root / "run.json", info.model_dump(mode="json"))  # last: a folder with run.json is complete
+        run_json = json_text(info.model_dump(mode="json"))
+        if (origin := origin_of(run_json.encode("utf-8", errors="replace"))) is not None:
+            write_text(root / ORIGIN, origin + "\n")
+        write_text(root / "run.json", run_json)  # last: a folder with run.json is complete
         return folder
 
     @classmethod
@@ -155,10 +178,11 @@ class RunFolder:
             info = RunInfo.model_validate(content)
         except ValidationError as error:
             raise _damaged(file, error) from error
-        if not (path / "journal.sqlite").is_file():
+        if not (path / "journal.sqlite").exists():
             raise RunError(
                 f"{path} has lost its journal.sqlite", hint="restore the folder from a copy, or start a new run"
             )
+        inside(path, path / "journal.sqlite")
         return cls(path, info)
 
     def journal(self, *, read_only: bool = False) -> Journal:

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,16 +86,18 @@ class Journal:
                 mode = "WAL" if is_local(self.path.parent) else "DELETE"
                 self._db.execute(f"PRAGMA journal_mode = {mode}")
                 self._db.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut, not only a kill
-            if self._db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-                raise self._damaged("its pages are inconsistent")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version <= len(MIGRATIONS) and _schema(self._db) != _schema_of(version):
+                raise self.damaged("its tables are not those of a journal")  # a view could be endless
+            if self._db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise self.damaged("its pages are inconsistent")
         if version > len(MIGRATIONS):
             raise RunError(
                 f"{self.path} was written by a newer rewardsmith (schema {version}, this one knows {len(MIGRATIONS)})",
                 hint="update rewardsmith: pip install -U rewardsmith",
             )
-        if version == 0 and not create:
-            raise self._damaged("it holds no records table")
+        if version < 1 and not create:
+            raise self.damaged("it holds no records table")
         if not read_only:
             self._migrate()
 
@@ -125,7 +127,7 @@ class Journal:
         """The payload of `key`, or `default`."""
         with self._lock, self._errors():
             row = self._db.execute("SELECT payload FROM records WHERE key = ?", (key,)).fetchone()
-        return default if row is None else json.loads(row[0])
+        return default if row is None else self._parsed(key, row[0])
 
     def put(self, key: str, payload: object) -> None:
         """Commits a record. Putting the same payload again changes nothing.
@@ -141,11 +143,12 @@ class Journal:
 
     def keys(self, prefix: str = "") -> list[str]:
         """Keys that start with `prefix`, in the order they were committed."""
-        return [record.key for record in self._select(prefix)]
+        return [key for key, _, _ in self._select(prefix)]
 
     def records(self, kind: str) -> list[JournalRecord]:
         """All records of a kind (the part of the key before the first `/`), in the order they were committed."""
-        return [record for record in self._select(kind) if record.key.split("/", 1)[0] == kind]
+        rows = [row for row in self._select(kind) if row[0].split("/", 1)[0] == kind]
+        return [JournalRecord(key, self._parsed(key, payload), at) for key, payload, at in rows]
 
     def close(self) -> None:
         with self._lock:
@@ -170,12 +173,23 @@ class Journal:
             )
             return self._db.execute("SELECT payload FROM records WHERE key = ?", (key,)).fetchone()[0]
 
-    def _select(self, prefix: str) -> list[JournalRecord]:
+    def _select(self, prefix: str) -> list[tuple[str, str, float]]:
+        """(key, JSON, at) of every record whose key starts with `prefix`."""
         with self._lock, self._errors():
             rows = self._db.execute(
                 "SELECT key, payload, at FROM records WHERE substr(key, 1, ?) = ? ORDER BY seq", (len(prefix), prefix)
             ).fetchall()
-        return [JournalRecord(key, json.loads(payload), at) for key, payload, at in rows]
+        if not all(isinstance(key, str) for key, _, _ in rows):
+            raise self.damaged("a key is not text")
+        return rows
+
+    def _parsed(self, key: str, payload: object) -> Any:
+        if not isinstance(payload, str):
+            raise self.damaged(f"the record {key!r} is not text")
+        try:
+            return json.loads(payload)
+        except (ValueError, RecursionError) as error:
+            raise self.damaged(f"the record {key!r} is not JSON ({error})") from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -207,15 +221,29 @@ class Journal:
                     hint="check the disk and the permissions of the run folder",
                 ) from error
             if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or isinstance(error, sqlite3.DatabaseError):
-                raise self._damaged(str(error)) from error
+                raise self.damaged(str(error)) from error
             raise
 
-    def _damaged(self, why: str) -> RunError:
+    def damaged(self, why: str) -> RunError:
+        """The error for a journal that holds what no journal holds."""
         return RunError(
             f"the journal {self.path} is damaged: {why}",
             hint=f"restore the run folder from a copy, or save what can be read with "
             f"`sqlite3 {self.path.name} .recover`; a new run does not need it",
         )
+
+
+def _schema(db: sqlite3.Connection) -> set[tuple[str, ...]]:
+    """Everything that is defined in a database. sqlite's own tables and indexes follow from it."""
+    return set(db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+
+
+def _schema_of(version: int) -> set[tuple[str, ...]]:
+    """What the migrations up to `version` define."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        for step in MIGRATIONS[:version]:
+            step(db)
+        return _schema(db)
 
 
 def _dump(key: str, payload: object) -> str:

@@ -1,0 +1,52 @@
+"""What a run folder made by somebody else would do here, and the consent that it needs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from rewardsmith.envs import is_installed
+from rewardsmith.errors import UsageError
+from rewardsmith.loop.summary import RunSummary
+from rewardsmith.store import made_here
+
+Verb = Literal["resume", "eval", "export"]
+
+
+def require_trust(run: RunSummary, verb: Verb, *, trust: bool) -> None:
+    """Let `verb` work on a run that this user made here, on one that is trusted, and on one that names no code.
+
+    Raises: UsageError: somebody else made the run, or changed it, and it would run code or use this user's API key.
+    """
+    if trust or (made_here(run.root) and not _metric_changed(run)):
+        return
+    reach = _reach(run, verb)
+    if reach or verb == "resume":
+        would = f"; {verb} would use {', '.join(reach)}" if reach else ""
+        raise UsageError(
+            f"the run {run.id} was not made here by you, or its run.json was changed{would}",
+            hint=f"only if you trust whoever made it: rewardsmith {verb} --trust ...",
+        )
+
+
+def _reach(run: RunSummary, verb: Verb) -> list[str]:
+    """What the run names beyond its own data."""
+    config = run.config
+    reach = [] if is_installed(config.env) else [f"the code of the environment {config.env.name!r}"]
+    files = [config.metric if verb == "resume" else None, _metric_file(run) if verb != "export" else None]
+    reach += [f"the code in {file!r}" for file in dict.fromkeys(files) if file is not None]
+    if verb == "resume" and config.model.llm != "builtin":
+        at = f" at {config.model.base_url!r}, with your API key" if config.model.base_url else ""
+        reach.append(f"the model {config.model.llm!r}{at}")
+    if verb == "resume" and config.allow_unsandboxed:
+        reach.append("no jail for model-written code")
+    return reach
+
+
+def _metric_file(run: RunSummary) -> str | None:
+    return run.task.goal.path if run.task and run.task.goal.kind == "metric_file" else None
+
+
+def _metric_changed(run: RunSummary) -> bool:
+    """Whether the journal names another metric file than `run.json`, which alone is known to be this user's."""
+    file = _metric_file(run)
+    return file is not None and file != run.config.metric
