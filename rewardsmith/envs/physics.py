@@ -102,6 +102,7 @@ class BatchBackend:
         self._forces: np.ndarray | None = None
         if any(base == _FORCES for base, _ in self._sources.values()):
             self._forces, self._scratch = np.zeros((num_envs, model.nbody, 6)), mujoco.MjData(model)
+            self._compute_forces = mujoco.mj_rnePostConstraint
         self._batch = Batch(model, num_envs, threads, persistent=self._forces is not None)
         self._state = self._batch.state
         self._before = self._state.copy()
@@ -150,10 +151,9 @@ class BatchBackend:
 
     def _measure_forces(self, forces: np.ndarray, ids: np.ndarray | slice) -> None:
         """External forces on bodies of rows `ids`. They follow from contacts, whatever the row's masses are."""
-        mujoco = load_mujoco()
         for i in np.arange(self.num_envs)[ids].tolist():
             self._batch.get_data(i, self._scratch)
-            mujoco.mj_rnePostConstraint(self.model, self._scratch)
+            self._compute_forces(self.model, self._scratch)
             forces[i] = self._scratch.cfrc_ext
 
     def fields(self) -> dict[str, Tensor]:

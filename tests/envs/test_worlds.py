@@ -103,6 +103,25 @@ def test_a_row_depends_on_its_seed_and_actions_only(name):
     assert same(history(crowd, 60, rng, 2, restart=(0, 1)), expected)
 
 
+@pytest.mark.parametrize("name", ["cartpole", "pendulum"])
+def test_the_number_of_rows_changes_no_bit(name):
+    """Sines and cosines are the same in the middle of many rows, at their end, and alone."""
+    environment = resolve_env(name)
+    sizes = (1, 3, 17, 130)
+    worlds = [environment.make_world(size) for size in sizes]
+    for world, size in zip(worlds, sizes, strict=True):
+        world.reset(np.arange(size), np.arange(7, 7 - size, -1).astype(np.uint64))  # the first row is the same in all
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        action = actions(worlds[0], rng)
+        for world, size in zip(worlds, sizes, strict=True):
+            world.step(action.expand(size, *action.shape[1:]))
+            world.reset(np.arange(1, size), rng.integers(2**63, size=size - 1).astype(np.uint64))
+        assert all(torch.equal(world.obs[0], worlds[0].obs[0]) for world in worlds)
+        for world in worlds if worlds[0].terminated[0] else ():
+            world.reset(np.array([0]), seeds(11))
+
+
 @pytest.mark.parametrize("name", ["bipedal_walker", "lunar_lander", "BipedalWalker-v3", pack("fetch_push")])
 def test_earlier_episodes_leave_no_trace(name):
     """After none to six episodes in a simulator that keeps more than numbers, the next one is always the same."""
