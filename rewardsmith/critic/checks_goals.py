@@ -84,7 +84,21 @@ class Visits:
 
     def pay(self, *changes: tuple[Part, Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Pay in goal states, in recorded states, and in goal states after each change, each (R,) float64."""
-        places = [self._goal, self._other, *(part.put(self._goal, value) for part, value in changes)]
+        return self._pay(*(part.put(self._goal, value) for part, value in changes))
+
+    def pay_before(self, *shares: float) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Pay in goal states, in recorded states, and after each share of the way between, each (R,) float64.
+
+        What is not a continuous number changes with the arrival.
+        """
+        return self._pay(*({n: self._between(n, share) for n in self._start} for share in shares))
+
+    def _between(self, name: str, share: float) -> Tensor:
+        goal, other = self._goal[name], self._other[name]
+        return other + share * (goal - other) if goal.is_floating_point() else other
+
+    def _pay(self, *more: dict[str, Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
+        places = [self._goal, self._other, *more]
         count, twice = len(self._away), 2 * len(places)
         start = [state for place in places for state in (self._start, place)]
         end = [place for place in places for _ in range(2)]
@@ -99,8 +113,8 @@ class Visits:
             success=torch.full((twice * count,), torch.nan),
         )
         total = evaluate_rows(self._program, joined).total.double()
-        goal, other, *changed = total.view(len(places), 2, count).sum(1)
-        return goal, other, changed
+        goal, other, *rest = total.view(len(places), 2, count).sum(1)
+        return goal, other, rest
 
 
 def rests_on(brought: float, goal: Tensor, other: Tensor) -> bool:

@@ -8,12 +8,16 @@ import torch
 from torch import Tensor
 
 from rewardsmith.critic.checks_episodes import DOUBTFUL, recorded, win_rate
+from rewardsmith.critic.checks_goals import Visits
 from rewardsmith.critic.evidence import Evidence, Inconclusive, evaluate_rows
 from rewardsmith.critic.findings import check
 from rewardsmith.critic.sample import Sample
 
 NEAR_STEP = 0.1  # of what a number changes by in a recorded step
 WRONG = 0.2  # share of pairs in the right order, up to which the order is clearly wrong
+SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # of the way from a recorded state to a goal state, where one may stop
+HIGHER = 0.1  # of what goal states pay more than recorded ones, what stopping short pays more than the goal
+MOST = 0.8  # share of pairs
 
 # --- direction -------------------------------------------------------------------------------------------------------
 
@@ -66,3 +70,35 @@ def _small_steps(evidence: Evidence) -> list[tuple[Sample, dict[str, Tensor] | N
             move = torch.minimum(torch.maximum(goals[turn % len(goals)] - end, -size), size)
             nearer[name], farther[name] = end + move, end - move
     return [(replace(steps, next_obs=nearer), memory), (replace(steps, next_obs=farther), memory)]
+
+
+@check(
+    "direction.stops_short",
+    "warn",
+    title="Stopping short of the goal pays more than the goal",
+    why="On the way from recorded states to goal states the pay rises and then falls again before the goal is "
+    "reached, so it is learned to stay where it is highest and not to arrive.",
+    fix="Put the highest pay at the goal itself: the goal's own value as target, or a bonus for being there.",
+)
+def stops_short(evidence: Evidence) -> str | None:
+    goal, other, before = Visits(evidence).pay_before(*SHARES)
+    goal = goal + _paid_for_ending(evidence)
+    gap = float((goal - other).mean())
+    if gap <= 0:
+        return None  # told by direction.inverted or direction.doubtful
+    more = [float((pay > goal + HIGHER * gap).double().mean()) for pay in before]
+    best = max(range(len(SHARES)), key=more.__getitem__)
+    if more[best] < MOST:
+        return None
+    return (
+        f"going {SHARES[best]:.0%} of the way to a goal state and staying there pays {float(before[best].mean()):.4g}, "
+        f"more than the goal state itself ({float(goal.mean()):.4g}) in {more[best]:.0%} of pairs; recorded states pay "
+        f"{float(other.mean()):.4g}"
+    )
+
+
+def _paid_for_ending(evidence: Evidence) -> float:
+    """What arriving at a goal state pays more where that ends the episode, unless it is known not to."""
+    if evidence.goal_ends is False:
+        return 0.0
+    return max(0.0, float((evidence.arrivals[True].total - evidence.arrivals[False].total).double().mean()))

@@ -7,7 +7,7 @@ import torch
 
 from rewardsmith.critic import checks_ways as checks
 from rewardsmith.critic.evidence import Inconclusive
-from tests.critic.worlds import FakeProgram, evidence, make_bank
+from tests.critic.worlds import CountingProgram, FakeProgram, evidence, make_bank
 
 # Recorded: x within about -1.3 and 1.3, changing by about 0.1 a step and never by 0.4; both numbers of v change by 0.1.
 AHEAD = {
@@ -80,3 +80,46 @@ def test_small_steps_need_goal_states_and_steps_that_went_on():
     with pytest.raises(Inconclusive, match="every recorded step is terminal"):
         checks.near_steps.run(evidence(lambda o, a, n: n["x"], ended, goals=AHEAD))
     assert checks.near_steps.run(evidence(lambda o, a, n: n["x"], make_bank([1]), goals=AHEAD)) is None
+
+
+# --- stopping short of the goal
+
+BEFORE = [
+    lambda o, a, n: torch.exp(-10 * (n["x"] - 1.2) ** 2),
+    lambda o, a, n: -(n["x"] - 1.1).abs() - 0.1 * (a**2).sum(1),
+    lambda o, a, n: torch.where(n["x"] < 1.3, n["x"], 0.5),
+]
+THERE = [
+    lambda o, a, n: n["x"],
+    lambda o, a, n: n["x"] - o["x"],
+    lambda o, a, n: -((n["x"] - 1.7) ** 2),
+    lambda o, a, n: torch.exp(-((n["x"] - 1.7) ** 2)) + 0.1 * n["v"][:, 1],
+    lambda o, a, n: n["x"].clamp(max=0.8),  # enough before the goal, but not more
+    lambda o, a, n: (n["x"] > 1.4).float(),
+    lambda o, a, n: torch.exp(-10 * (n["x"] - 1.2) ** 2) + 5 * n["terminated"],  # ending may be what the goal does
+    lambda o, a, n: -n["x"],  # told by direction.inverted
+]
+
+
+@pytest.mark.parametrize("reward", BEFORE)
+def test_the_highest_pay_lies_before_the_goal(reward):
+    seen = checks.stops_short.run(evidence(reward, goals=AHEAD)) or ""
+    assert "of the way to a goal state and staying there pays" in seen
+
+
+@pytest.mark.parametrize("reward", THERE)
+def test_the_highest_pay_lies_at_the_goal(reward):
+    assert checks.stops_short.run(evidence(reward, goals=AHEAD)) is None
+
+
+def test_pay_for_ending_counts_only_where_the_goal_may_end_the_episode():
+    reward = THERE[-2]
+    assert checks.stops_short.run(evidence(reward, goals=AHEAD, goal_ends=False)) is not None
+    assert checks.stops_short.run(evidence(reward, goals=AHEAD, goal_ends=True)) is None
+
+
+def test_stopping_short_needs_goal_states_and_no_memory():
+    with pytest.raises(Inconclusive, match="no goal states"):
+        checks.stops_short.run(evidence(lambda o, a, n: n["x"]))
+    with pytest.raises(Inconclusive, match="memory"):
+        checks.stops_short.run(evidence(CountingProgram(), goals=AHEAD))
