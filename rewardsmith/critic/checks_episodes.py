@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rewardsmith.critic.checks_values import MIN_ENDS
 from rewardsmith.critic.evidence import Evidence, Inconclusive
 from rewardsmith.critic.findings import check
 from rewardsmith.critic.sample import Sample
 
-MIN_ENDS = 3  # fewer terminal or time-limit steps than this say nothing
 TIME_LIMIT_JUMP = 5.0
 IDLE_RATIO = 5.0
 INVERTED = 0.1

@@ -14,6 +14,7 @@ EDGE_NAMES = ("all features at zero", "all at their low bound", "all at their hi
 DROWNED = 0.95
 TOLERANCE = 1e-3  # kernels round differently for other batch sizes; a reward that mixes rows differs far more
 NAMES_SHOWN = 6
+MIN_ENDS = 3  # fewer terminal or time-limit steps than this say nothing
 
 
 def quoted(names: list[str]) -> str:
@@ -190,8 +191,18 @@ def is_constant(value: Tensor) -> bool:
     return len(value) == 0 or float(value.max() - value.min()) <= 1e-6 * float(value.abs().max())
 
 
+def _first(value: Tensor) -> float:
+    """The first number, never "-0"."""
+    return float(value[0]) + 0.0
+
+
 def _varies_elsewhere(evidence: Evidence) -> bool:
-    """Whether a reward that is constant on recorded transitions changes on synthetic ones or towards a goal."""
+    """Whether a reward that is constant on recorded transitions changes on synthetic ones or towards a goal.
+
+    One that remembers may also change later than anything recorded.
+    """
+    if evidence.recorded is not None and evidence.program.remembers:
+        return True
     return not is_constant(torch.cat([values.effective for values in (evidence.values, *_elsewhere(evidence))]))
 
 
@@ -208,6 +219,23 @@ def _zero(evidence: Evidence) -> tuple[list[str], list[str]]:
 
 
 @check(
+    "signal.only_length",
+    "warn",
+    title="Every step pays the same",
+    why="Only how long an episode lasts counts. Where falling ends it, that asks for staying up and for nothing else.",
+    fix="Right for a balance task; else add what tells good steps from bad ones.",
+)
+def only_length(evidence: Evidence) -> str | None:
+    pay = evidence.values.effective
+    if evidence.recorded is None or not is_constant(pay) or _varies_elsewhere(evidence):
+        return None
+    ends, value = int(evidence.sample.terminated.sum()), float(pay[0])
+    if not value or ends < MIN_ENDS:
+        return None
+    return f"every step pays {value:.4g}, and {ends:,} of the recorded episodes ended by themselves"
+
+
+@check(
     "signal.constant",
     "refuse",
     title="The total never changes",
@@ -215,9 +243,9 @@ def _zero(evidence: Evidence) -> tuple[list[str], list[str]]:
     fix="Let the total depend on features that the agent's actions change, and include every component in the total.",
 )
 def constant(evidence: Evidence) -> str | None:
-    if not is_constant(evidence.values.effective) or _varies_elsewhere(evidence):
+    if not is_constant(evidence.values.effective) or _varies_elsewhere(evidence) or only_length.run(evidence):
         return None
-    value = float(evidence.values.effective[0]) + 0.0  # no "-0"
+    value = _first(evidence.values.effective)
     count = len(evidence.sample)
     return f"the total is {value:.4g} in all {count:,} {evidence.kind} transitions and everywhere else tried"
 
@@ -248,7 +276,7 @@ def silent(evidence: Evidence) -> str | None:
     if evidence.recorded is None or not is_constant(evidence.values.effective) or not _varies_elsewhere(evidence):
         return None
     return (
-        f"the total is {float(evidence.values.effective[0]):.4g} in all {len(evidence.sample):,} recorded transitions"
+        f"the total is {_first(evidence.values.effective):.4g} in all {len(evidence.sample):,} recorded transitions"
     )
 
 

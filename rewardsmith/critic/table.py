@@ -24,6 +24,7 @@ CHECKS: tuple[Check, ...] = (
     values.batch_size,
     values.constant,
     values.only_length,
+    values.only_length,
     values.only_shaping,
     values.silent,
     values.dead_component,

@@ -7,7 +7,7 @@ import torch
 
 from rewardsmith.critic import checks_values as checks
 from rewardsmith.critic.evidence import Inconclusive
-from tests.critic.worlds import CountingProgram, FakeProgram, evidence, make_bank
+from tests.critic.worlds import CountingProgram, FakeProgram, Output, evidence, make_bank
 
 
 def x(obs, action, next_obs):
@@ -138,6 +138,26 @@ def test_tiny_banks_are_fine_for_a_good_reward(lengths):
 
 
 # --- potential, memory, parameters
+
+
+def test_a_constant_where_episodes_end_by_themselves():
+    """Paying 1 a step asks for staying up; paying 0, or where nothing ends, asks for nothing."""
+    one = lambda o, a, n: 0 * n["x"] + 1
+    seen = evidence(one, make_bank(ends="terminated"))
+    assert "every step pays 1, and 12 of the recorded" in checks.only_length.run(seen)
+    assert checks.constant.run(seen) is None
+    for reward, bank in ((one, make_bank()), (lambda o, a, n: 0 * n["x"], make_bank(ends="terminated"))):
+        assert checks.only_length.run(evidence(reward, bank)) is None
+        assert checks.constant.run(evidence(reward, bank))
+    assert checks.only_length.run(evidence(x, make_bank(ends="terminated"))) is None
+
+
+def test_a_reward_that_remembers_may_pay_later_than_anything_recorded():
+    never = CountingProgram()
+    never.over_rollout = lambda obs, *_, **__: Output(0 * obs["x"], {"late": 0 * obs["x"]})
+    seen = evidence(never, make_bank())
+    assert checks.constant.run(seen) is None
+    assert "the total is 0 in all" in checks.silent.run(seen)
 
 
 def test_only_shaping():
