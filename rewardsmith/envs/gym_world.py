@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -67,6 +67,7 @@ class GymWorld(VecWorld):
         self._arrays = {key: np.zeros((num_envs, *shape), dtype) for key, (shape, dtype) in shapes.items()}
         self._previous = {key: array.copy() for key, array in self._arrays.items()}
         self._fields = {key: torch.from_numpy(array) for key, array in self._arrays.items()}
+        self._sizes = [int(np.prod(leaf.shape)) for leaf in leaves]
         self._only_box = leaves[0] if len(leaves) == 1 and leaves[0].kind == "real" else None
         self._obs, self._reward = self.obs.numpy(), self.native_reward.numpy()
         self._terminated, self._truncated = self.terminated.numpy(), self.truncated.numpy()
@@ -87,7 +88,10 @@ class GymWorld(VecWorld):
                 obs, info = self._envs[i].reset(seed=seed)
             except Exception as error:  # a boundary: the environment is someone else's code
                 raise self._fault("reset", i, f"seed {seed}", error) from error
-            self._record(i, obs, info, None)
+            try:
+                self._record(i, obs, info, None)
+            except Exception as error:  # the same boundary: what it returned
+                raise self._misfit("reset", i, obs, 0.0, info, error) from error
         rows = np.asarray(ids, dtype=np.int64)
         self._t[rows] = 0
         self._terminated[rows] = self._truncated[rows] = False
@@ -107,9 +111,12 @@ class GymWorld(VecWorld):
                 obs, reward, terminated, truncated, info = env.step(act)
             except Exception as error:  # a boundary: the environment is someone else's code
                 raise self._fault("step", i, f"action {act!r}", error) from error
-            self._record(i, obs, info, act)
-            self._reward[i] = reward
-            self._terminated[i], self._truncated[i] = terminated, truncated
+            try:
+                self._record(i, obs, info, act)
+                self._reward[i] = float(reward)  # type: ignore[arg-type]
+                self._terminated[i], self._truncated[i] = terminated, truncated
+            except Exception as error:  # the same boundary: what it returned
+                raise self._misfit("step", i, obs, reward, info, error) from error
             if clock and clock() <= before:  # MuJoCo resets a simulation that blew up, without a word
                 blown.append(i)
         self._truncated |= self._t >= self.horizon
@@ -126,16 +133,21 @@ class GymWorld(VecWorld):
 
     def _record(self, i: int, obs: Any, info: Mapping[str, Any], action: Any) -> None:
         if self._only_box is not None:
-            self._arrays["obs"][i] = obs
+            self._write(self._only_box, self._sizes[0], i, obs)
         else:
-            for leaf in self._leaves:
-                self._arrays[leaf.field][i] = leaf.pick(obs)
+            for leaf, size in zip(self._leaves, self._sizes, strict=True):
+                self._write(leaf, size, i, leaf.pick(obs))
         if self._reader is not None:
             values = self._reader.read(self._envs[i], info, action)
             for key in self._reader.shapes:
                 self._arrays[key][i] = values.get(key, 0)
         for key, tensor in self.info.items():
             tensor[i] = float(info.get(key, 0.0))
+
+    def _write(self, leaf: Leaf, size: int, i: int, value: Any) -> None:
+        if np.size(value) != size:  # numpy would repeat a single number
+            raise ValueError(f"{np.size(value)} numbers for {size}")
+        self._arrays[leaf.field][i] = value
 
     def _undo(self, rows: np.ndarray) -> None:
         """Rows that blew up end here, with their last real observation."""
@@ -195,13 +207,52 @@ class GymWorld(VecWorld):
 
     def close(self) -> None:
         for env in self._envs:
-            env.close()
+            try:
+                env.close()
+            except Exception as error:  # a boundary: the environment is someone else's code
+                log.warning("%s failed in close: %s: %s", self._name, type(error).__name__, error)
 
     def _fault(self, what: str, row: int, at: str, error: Exception) -> EnvironmentFault:
         return EnvironmentFault(
             f"{self._name} failed in {what} (row {row}, {at}): {type(error).__name__}: {error}",
             hint="this is an error of the environment itself: try it alone with gymnasium.make",
         )
+
+    def _misfit(self, what: str, row: int, obs: Any, reward: Any, info: Any, error: Exception) -> EnvironmentFault:
+        if isinstance(error, EnvironmentFault):  # a pack's reader names its own faults
+            return error
+        wrong = _what_is_wrong(self._leaves, obs, reward, info)
+        wrong = wrong or f"what nobody can read ({type(error).__name__}: {error})"
+        return EnvironmentFault(
+            f"{self._name} returned {wrong} from {what} (row {row})",
+            hint="correct the environment or wrap it; gymnasium.utils.env_checker.check_env tells everything about it",
+        )
+
+
+def _what_is_wrong(leaves: Sequence[Leaf], obs: Any, reward: Any, info: Any) -> str:
+    """What is no number, no dict, or does not fit the declared spaces; else empty."""
+    try:
+        float(reward)
+    except Exception:
+        return f"a reward that is no number ({_kind(reward)})"
+    if not isinstance(info, Mapping):
+        return f"no dict as info ({_kind(info)})"
+    for leaf in leaves:
+        name = f"an observation {leaf.name!r}" if leaf.name else "an observation"
+        value = obs
+        try:
+            value = leaf.pick(obs)
+            array = np.asarray(value)
+            array.astype(leaf.dtype)
+        except Exception:
+            return f"{name} that is no array of numbers ({_kind(value)})"
+        if array.shape != leaf.shape:
+            return f"{name} of shape {array.shape}, where its space says {leaf.shape}"
+    return ""
+
+
+def _kind(value: Any) -> str:
+    return f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def _physics_clock(env: gym.Env) -> Callable[[], float] | None:

@@ -75,12 +75,12 @@ def describe(env: gym.Env, name: str) -> Description:
     leaves = observation_leaves(env.observation_space, name)
     try:
         infos = _probe(env)
+        reader = _Reader(env, infos)
     except Exception as error:  # a boundary: the environment is someone else's code
         raise EnvironmentFault(
             f"{name} failed within {PROBE_STEPS} random steps: {type(error).__name__}: {error}",
             hint="this is an error of the environment itself: try it alone with gymnasium.make",
         ) from error
-    reader = _Reader(env, infos)
     columns: list[Column] = []
     taken: set[str] = set()
 
@@ -194,6 +194,8 @@ def _probe(env: gym.Env) -> list[dict[str, Any]]:
         infos.append(info)
         if terminated or truncated:
             break
+    if wrong := {type(info).__name__ for info in infos if not isinstance(info, Mapping)}:
+        raise TypeError(f"info is no dict but {', '.join(sorted(wrong))}")
     return infos
 
 

@@ -22,8 +22,13 @@ UNBOUNDED = 1e30  # some environments write the largest float for infinity
 def action_spec(space: gym.Space, env: str, about: str = "") -> ActionSpec:
     """The action as a reward sees it. Unbounded Box actions have no `low` and `high`.
 
-    Raises: EnvironmentFault: a kind of action that rewardsmith does not drive.
+    Raises: EnvironmentFault: a kind of action that rewardsmith does not drive, or actions without any number.
     """
+    if 0 in (space.shape or ()):
+        raise EnvironmentFault(
+            f"{env} has actions of size 0 ({space}), so there is nothing to decide",
+            hint="give the environment at least one action, or wrap it so that it has",
+        )
     if isinstance(space, spaces.Discrete):
         return ActionSpec(kind="discrete", n=int(space.n), about=about)
     if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
@@ -33,7 +38,7 @@ def action_spec(space: gym.Space, env: str, about: str = "") -> ActionSpec:
         return ActionSpec(kind="multi_discrete", shape=(space.n,), nvec=(2,) * space.n, about=about)
     if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
         low, high = space.low.ravel().astype(float), space.high.ravel().astype(float)
-        bounded = bool(np.isfinite(low).all() and np.isfinite(high).all())
+        bounded = bool((low > -UNBOUNDED).all() and (high < UNBOUNDED).all())
         return ActionSpec(
             kind="continuous",
             shape=(low.size,),

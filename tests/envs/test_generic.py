@@ -8,6 +8,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
+from rewardsmith.critic.native import record_native
 from rewardsmith.envs import resolve_env
 from rewardsmith.envs.introspect import slug, tables
 from rewardsmith.errors import EnvironmentFault, MissingExtra
@@ -138,6 +139,88 @@ def test_what_cannot_be_used_is_refused_in_words(observation, action, words):
     with pytest.raises(EnvironmentFault, match=words) as caught:
         build(observation, action)
     assert caught.value.hint
+
+
+ROW = np.zeros(3, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        ((ROW, "much", False, False, {}), "a reward that is no number (str)"),
+        ((ROW, None, False, False, {}), "a reward that is no number (NoneType)"),
+        ((ROW, np.ones(2), False, False, {}), "a reward that is no number (an array of shape (2,))"),
+        ((np.zeros(4), 0.0, False, False, {}), "an observation of shape (4,), where its space says (3,)"),
+        ((np.zeros(1), 0.0, False, False, {}), "an observation of shape (1,), where its space says (3,)"),
+        ((0.0, 0.0, False, False, {}), "an observation of shape (), where its space says (3,)"),
+        ((None, 0.0, False, False, {}), "an observation of shape (), where its space says (3,)"),
+        (("up", 0.0, False, False, {}), "an observation that is no array of numbers (str)"),
+        (([object()] * 3, 0.0, False, False, {}), "an observation that is no array of numbers (list)"),
+        ((ROW, 0.0, np.ones(2, bool), False, {}), "what nobody can read ("),
+        ((ROW, 0.0, False), "failed in step (row 0"),
+    ],
+)
+def test_what_an_environment_returns_wrongly_is_named(returned, words):
+    environment = resolve_env(f"{MODULE}:ToyOdd-v0", kwargs={"returned": returned})
+    world = started(environment)
+    world.step(torch.zeros(2, 3))
+    with pytest.raises(EnvironmentFault) as caught:
+        world.step(torch.zeros(2, 3))
+    assert words in caught.value.message
+    assert caught.value.hint
+    with pytest.raises(EnvironmentFault):
+        record_native(environment, transitions=100, seed=0)
+
+
+def test_a_leaf_that_is_missing_is_named():
+    space = spaces.Dict(a=spaces.Discrete(2), b=BOX)
+    world = started(resolve_env(f"{MODULE}:ToyOdd-v0", kwargs={"returned": ({"a": 1}, 0, 0, 0, {}), "space": space}))
+    world.step(torch.zeros(2, 3))
+    with pytest.raises(EnvironmentFault, match="an observation 'b' that is no array of numbers"):
+        world.step(torch.zeros(2, 3))
+
+
+def test_a_bad_reset_is_named():
+    world = started(resolve_env(f"{MODULE}:ToyOdd-v0", kwargs={"start": (np.zeros(7), {})}))
+    with pytest.raises(EnvironmentFault, match=r"shape \(7,\), where its space says \(3,\) from reset \(row 1\)"):
+        world.reset(np.array([1]), np.array([1], np.uint64))
+
+
+def test_info_that_is_no_dict_is_named(monkeypatch):
+    environment = resolve_env(WALK)
+    monkeypatch.setattr(toys.Walk, "step", lambda self, action: (np.zeros(2), 0.0, False, False, None))
+    with pytest.raises(EnvironmentFault, match="no dict as info"):
+        started(environment).step(torch.zeros(2, 1))
+    with pytest.raises(EnvironmentFault, match="info is no dict but NoneType"):
+        resolve_env(WALK)
+
+
+def test_the_right_numbers_may_be_nested_differently():
+    returned = (np.ones((1, 3)), np.array(2.0), 0, 1, {})
+    world = started(resolve_env(f"{MODULE}:ToyOdd-v0", kwargs={"returned": returned}), 1)
+    world.step(torch.zeros(1, 3))
+    world.step(torch.zeros(1, 3))
+    assert world.obs.tolist() == [[1.0, 1.0, 1.0]]
+    assert (world.native_reward.item(), world.terminated.item(), world.truncated.item()) == (2.0, False, True)
+
+
+def test_a_close_that_fails_costs_nothing(monkeypatch, caplog):
+    world = started(resolve_env(WALK))
+    monkeypatch.setattr(toys.Walk, "close", lambda self: 1 / 0)
+    world.close()
+    assert caplog.text.count("failed in close: ZeroDivisionError") == 2
+
+
+@pytest.mark.parametrize("action", [spaces.Box(-1, 1, (0,)), spaces.MultiDiscrete(np.zeros(0, np.int64))])
+def test_no_action_at_all_is_refused(action):
+    with pytest.raises(EnvironmentFault, match="actions of size 0"):
+        build(BOX, action)
+
+
+def test_actions_beyond_all_bounds_have_none():
+    environment = build(BOX, spaces.Box(-1e300, 1e300, (2,), np.float64))
+    assert environment.interface.action.low is None
+    assert record_native(environment, transitions=10, seed=0).random.action.isfinite().all()
 
 
 def test_mujoco_names_become_features():

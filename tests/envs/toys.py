@@ -83,7 +83,27 @@ class NoDrawing(Walk):
     metadata = {"render_modes": ["ansi"]}  # noqa: RUF012
 
 
-for _name, _class in (("Walk", Walk), ("Spaces", Spaces), ("NoDrawing", NoDrawing)):
+class Odd(gym.Env):
+    """Ends its first episode at once; every later step returns `returned`, every later reset `start`."""
+
+    def __init__(self, returned=None, start=None, space=None):
+        self.observation_space = space or spaces.Box(-1, 1, (3,), np.float32)
+        self.action_space = spaces.Box(-1, 1, (3,), np.float32)
+        self.returned, self.start = returned, start
+        self.resets = self.steps = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.resets += 1
+        good = self.observation_space.sample(), {}
+        return good if self.resets == 1 or self.start is None else self.start
+
+    def step(self, action):
+        self.steps += 1
+        return (self.observation_space.sample(), 0.0, True, False, {}) if self.steps == 1 else self.returned
+
+
+for _name, _class in (("Walk", Walk), ("Spaces", Spaces), ("NoDrawing", NoDrawing), ("Odd", Odd)):
     gym.register(f"Toy{_name}-v0", _class, max_episode_steps=20)
 gym.register("ToyUnlimited-v0", Walk)
 gym.register("ToyBroken-v0", Broken)
