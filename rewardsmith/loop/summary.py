@@ -226,8 +226,6 @@ def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
     final = _trainings(journal, "final")
     finished = _read(journal, "finished", Finished)
     best = finished.best if finished else pick_best(training)
-    if best is not None and best not in verdicts:
-        raise journal.damaged(f"its best candidate {best!r} was never proposed")
     repaired = {p.repair_of for p in proposals}
     candidates = tuple(
         Candidate(
@@ -240,6 +238,8 @@ def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
         for p in proposals
         if not (p.failure and p.id in repaired)
     )
+    if best is not None and best not in {c.id for c in candidates}:
+        raise journal.damaged(f"its best candidate {best!r} is none of its candidates")
     feedbacks = [_read(journal, key, Feedback) for key in _rounds(journal, "feedback")]
     return RunSummary(
         id=folder.id,

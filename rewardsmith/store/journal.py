@@ -22,6 +22,7 @@ from rewardsmith.store.filesystem import is_local
 
 BUSY_TIMEOUT_S = 30.0
 MISSING = object()
+MAX_DIGITS = 100
 
 
 class JournalRecord(NamedTuple):
@@ -187,7 +188,7 @@ class Journal:
         if not isinstance(payload, str):
             raise self.damaged(f"the record {key!r} is not text")
         try:
-            return json.loads(payload)
+            return json.loads(payload, parse_int=_whole)
         except (ValueError, RecursionError) as error:
             raise self.damaged(f"the record {key!r} is not JSON ({error})") from error
 
@@ -244,6 +245,13 @@ def _schema_of(version: int) -> set[tuple[str, ...]]:
         for step in MIGRATIONS[:version]:
             step(db)
         return _schema(db)
+
+
+def _whole(text: str) -> int:
+    """Raises: ValueError: a number too large for anything that is counted, and for a float."""
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a number of {len(text):,} digits")
+    return int(text)
 
 
 def _dump(key: str, payload: object) -> str:

@@ -257,7 +257,12 @@ PROPOSAL = {"id": "r1s0", "round": 1, "sample": 0, "code": "x", "origin": "model
         ("round-1/proposals", json.dumps([PROPOSAL, PROPOSAL])),
         ("round-1/proposals", json.dumps([PROPOSAL | {"id": "../x"}])),
         ("round-1/proposals", json.dumps([PROPOSAL | {"id": "a\x1b]0;x\x07"}])),
+        (
+            "round-1/proposals",
+            json.dumps([PROPOSAL | {"failure": "no code"}, PROPOSAL | {"id": "b", "repair_of": "r1s0"}]),
+        ),
         ("round-1/training", '{"r1s0": 1}'),
+        ("cost/x", '{"env_steps": 1' + "0" * 400 + "}"),
         ("candidate/r1s0/verdict", "3"),
         ("candidate/r1s0/repair", json.dumps(PROPOSAL | {"repair_of": "r1s0"})),
         ("cost/x", '{"env_steps": "many"}'),
