@@ -1,7 +1,8 @@
-"""What is paid on the way to the goal: for small steps towards it, and for stopping short of it."""
+"""What is paid on the way to the goal: for small steps towards it, late in an episode, and for stopping short."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -9,15 +10,17 @@ from torch import Tensor
 
 from rewardsmith.critic.checks_episodes import DOUBTFUL, recorded, win_rate
 from rewardsmith.critic.checks_goals import Visits
-from rewardsmith.critic.evidence import Evidence, Inconclusive, evaluate_rows
+from rewardsmith.critic.evidence import Evidence, Inconclusive, evaluate_rollout, evaluate_rows
 from rewardsmith.critic.findings import check
-from rewardsmith.critic.sample import Sample
+from rewardsmith.critic.sample import MEMORY_STEPS, Sample
 
 NEAR_STEP = 0.1  # of what a number changes by in a recorded step
 WRONG = 0.2  # share of pairs in the right order, up to which the order is clearly wrong
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # of the way from a recorded state to a goal state, where one may stop
 HIGHER = 0.1  # of what goal states pay more than recorded ones, what stopping short pays more than the goal
 MOST = 0.8  # share of pairs
+COURSES = 8  # rows of recorded steps, one after the other, that are remembered side by side
+LOOKS = 4  # evenly spaced in an episode of full length
 
 # --- direction -------------------------------------------------------------------------------------------------------
 
@@ -70,6 +73,45 @@ def _small_steps(evidence: Evidence) -> list[tuple[Sample, dict[str, Tensor] | N
             move = torch.minimum(torch.maximum(goals[turn % len(goals)] - end, -size), size)
             nearer[name], farther[name] = end + move, end - move
     return [(replace(steps, next_obs=nearer), memory), (replace(steps, next_obs=farther), memory)]
+
+
+@check(
+    "direction.late",
+    "warn",
+    title="The reward turns against the goal later in the episode",
+    why="With what it remembers after many steps, leaving a goal state pays more than arriving at it. Recorded "
+    "episodes may be too short to show it; those of a policy that has learned something are not.",
+    fix="Remove what counts steps or adds up over the episode, or bound it so that the goal stays best paid.",
+)
+def late(evidence: Evidence) -> str | None:
+    if not evidence.program.remembers or win_rate(evidence) < DOUBTFUL:
+        return None
+    for step, memory in _later_memory(evidence):
+        rate = evidence.goal_win_rate_with(memory)
+        if rate <= WRONG:
+            return (
+                f"with what it remembers after {step} steps, arriving at a goal state pays more than leaving it in "
+                f"only {rate:.0%} of pairs; with what it remembers in recorded steps in {win_rate(evidence):.0%}"
+            )
+    return None
+
+
+def _later_memory(evidence: Evidence) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    """What the reward remembers, for each row of the probe, after some numbers of steps up to a full episode.
+
+    Recorded steps follow each other without end, as if nothing had ended the episode.
+    """
+    sample = recorded(evidence)
+    steps = min(MEMORY_STEPS, evidence.horizon or int(sample.lengths.max()))
+    index = (torch.arange(steps)[:, None] + sample.spaced(COURSES)) % len(sample)  # (T, courses)
+    starts = torch.zeros(index.shape, dtype=torch.bool)
+    starts[0] = True
+    remembered = evaluate_rollout(evidence.program, sample, index, starts).memory_before or {}
+    course = torch.arange(len(evidence.probe)) % index.shape[1]
+    for look in range(1, LOOKS + 1):
+        step = steps * look // LOOKS - 1
+        if step >= 0:
+            yield step, {name: value[step, course] for name, value in remembered.items()}
 
 
 @check(

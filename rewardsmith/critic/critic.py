@@ -46,6 +46,7 @@ class Critic:
         simple: recorded episodes of policies that need no learning (`bank.simple`), by name, for the exploit probe.
         words: the task as the person put it.
         goal_ends: whether reaching the goal ends the episode; None: not declared.
+        horizon: steps an episode may have; None: as many as the longest recorded one.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Critic:
         simple: Mapping[str, Bank] | None = None,
         words: str = "",
         goal_ends: bool | None = None,
+        horizon: int | None = None,
     ) -> None:
         self.interface = interface
         self.jail = jail
@@ -66,7 +68,7 @@ class Critic:
         self._invented = synthetic(interface)
         self._goals = None if goal_states is None else checked_goals(interface, goal_states)
         self._simple = {name: from_bank(played) for name, played in (simple or {}).items() if len(played)}
-        self._words, self._goal_ends = words, goal_ends
+        self._words, self._goal_ends, self._horizon = words, goal_ends, horizon
         self._tried = Likeness(self._recorded, self._invented)
         for candidate_id, program in (reference or {}).items():
             self.remember(candidate_id, program)
@@ -108,6 +110,7 @@ class Critic:
             simple=self._simple,
             words=self._words,
             goal_ends=self._goal_ends,
+            horizon=self._horizon,
         )
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rewardsmith.critic.sample import Sample, edges, synthetic
-from rewardsmith.reward.program import RewardProgram
+from rewardsmith.reward.program import RewardProgram, RolloutReward
 from rewardsmith.types import RewardInterface
 
 if TYPE_CHECKING:
@@ -61,20 +61,25 @@ def evaluate_episodes(program: RewardProgram, sample: Sample) -> Values:
     steps, count = index.shape
     starts = torch.zeros((steps, count), dtype=torch.bool)
     starts[0] = True
+    rolled = evaluate_rollout(program, sample, index, starts)
     with _failing():
-        rolled = program.over_rollout(
-            {name: value[index] for name, value in sample.obs.items()},
-            sample.action[index],
-            {name: value[index] for name, value in sample.next_obs.items()},
-            starts,
-        )
-
         column = torch.repeat_interleave(torch.arange(count), sample.lengths)
         step = torch.arange(len(sample)) - index[0][column]
         total = rolled.total[step, column]
         components = {name: value[step, column] for name, value in rolled.components.items()}
         memory = {name: value[step, column] for name, value in (rolled.memory_before or {}).items()}
         return Values(total, components, _with_shaping(program, sample, total), memory)
+
+
+def evaluate_rollout(program: RewardProgram, sample: Sample, index: Tensor, starts: Tensor) -> RolloutReward:
+    """The reward, which remembers, on the rows `index` (T, N) in this order; `starts` (T, N) are first steps."""
+    with _failing():
+        return program.over_rollout(
+            {name: value[index] for name, value in sample.obs.items()},
+            sample.action[index],
+            {name: value[index] for name, value in sample.next_obs.items()},
+            starts,
+        )
 
 
 @contextmanager
@@ -109,6 +114,7 @@ class Evidence:
     simple: Mapping[str, Sample] = field(default_factory=dict)  # episodes of policies that need no learning, by name
     words: str = ""  # the task, as the person put it
     goal_ends: bool | None = None  # whether reaching the goal ends the episode, where that is declared
+    horizon: int | None = None  # steps an episode may have, where that is known
 
     @cached_property
     def invented(self) -> Sample:
@@ -171,7 +177,9 @@ class Evidence:
 
         What it remembers is what it remembered there.
         """
-        memory = self.probe_values.memory or None
+        return self._arrive(self.probe_values.memory or None)
+
+    def _arrive(self, memory: dict[str, Tensor] | None) -> dict[bool, Values]:
         journeys = {ends: self._journey(arrive=True, ends=ends) for ends in (False, True)}
         return {ends: evaluate_rows(self.program, journey, memory) for ends, journey in journeys.items()}
 
@@ -183,7 +191,13 @@ class Evidence:
         tie counts half. Rewards for being there or for getting nearer are above 0.5 when their sign is right. Whether
         a goal state ends the episode is not known, so the better of both answers counts. Needs goals.
         """
-        memory = self.probe_values.memory or None
+        return self._win_rate(self.arrivals, self.probe_values.memory or None)
+
+    def goal_win_rate_with(self, memory: dict[str, Tensor]) -> float:
+        """The same with other memory, {name: (rows of the probe, ...)}."""
+        return self._win_rate(self._arrive(memory), memory)
+
+    def _win_rate(self, arrivals: dict[bool, Values], memory: dict[str, Tensor] | None) -> float:
         leave = evaluate_rows(self.program, self._journey(arrive=False, ends=False), memory).effective
         stay, away = (evaluate_rows(self.program, self._visit(goal=goal), memory).effective for goal in (True, False))
 
@@ -191,7 +205,7 @@ class Evidence:
             more = (arrive - leave).double() + 2 * (stay - away).double()
             return float(((more > 0).double() + 0.5 * (more == 0).double()).mean())
 
-        going_on, ended = self.arrivals[False], self.arrivals[True]
+        going_on, ended = arrivals[False], arrivals[True]
         # the end takes the potential of the next state away, which says nothing about its direction: keep it
         return max(rate(going_on.effective), rate(going_on.effective - going_on.total + ended.total))
 

@@ -85,4 +85,5 @@ def critic_for(
             goal_states=environment.goal_states(GOAL_STATES, np.random.default_rng(0)),
             simple=record_simple(environment, seed=0),
             goal_ends=environment.goal_ends(environment.default_task),
+            horizon=environment.horizon,
         )

@@ -184,6 +184,7 @@ class Parts:
             simple=self.simple,
             words=self.task.words,
             goal_ends=self.environment.goal_ends(goal.task if goal.kind == "pack" else None),
+            horizon=self.environment.horizon,
         )
 
     @property

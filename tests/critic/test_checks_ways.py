@@ -7,7 +7,7 @@ import torch
 
 from rewardsmith.critic import checks_ways as checks
 from rewardsmith.critic.evidence import Inconclusive
-from tests.critic.worlds import CountingProgram, FakeProgram, evidence, make_bank
+from tests.critic.worlds import CountingProgram, FakeProgram, Output, evidence, make_bank
 
 # Recorded: x within about -1.3 and 1.3, changing by about 0.1 a step and never by 0.4; both numbers of v change by 0.1.
 AHEAD = {
@@ -80,6 +80,64 @@ def test_small_steps_need_goal_states_and_steps_that_went_on():
     with pytest.raises(Inconclusive, match="every recorded step is terminal"):
         checks.near_steps.run(evidence(lambda o, a, n: n["x"], ended, goals=AHEAD))
     assert checks.near_steps.run(evidence(lambda o, a, n: n["x"], make_bank([1]), goals=AHEAD)) is None
+
+
+# --- late in the episode
+
+
+class Stepping(CountingProgram):
+    """Pays `f(x, steps so far)`, which it remembers."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self._of = function
+
+    def __call__(self, obs, action, next_obs, *, memory=None, params=None) -> Output:
+        steps = torch.zeros(len(action)) if memory is None else memory["steps"]
+        return Output(self._of(next_obs["x"], steps), {})
+
+    def over_rollout(self, obs, action, next_obs, starts, *, memory=None, params=None) -> Output:
+        assert starts[0].all() and not starts[1:].any()
+        steps = torch.arange(len(starts)).float()[:, None].expand(starts.shape)
+        return Output(self._of(next_obs["x"], steps), {}, None, {"steps": steps})
+
+
+def turning(after):
+    return Stepping(lambda x, steps: torch.where(steps > after, -x, x))
+
+
+@pytest.mark.parametrize(
+    ("program", "horizon", "words"),
+    [
+        (turning(35), None, "after 39 steps"),  # recorded episodes have 40
+        (turning(100), 200, "after 149 steps"),
+        (turning(195), 200, "after 199 steps"),
+        (turning(35), 2000, "after 255 steps"),
+    ],
+)
+def test_a_reward_that_turns_late(program, horizon, words):
+    seen = checks.late.run(evidence(program, goals=AHEAD, horizon=horizon))
+    assert seen is not None and words in seen and "in only 0% of pairs" in seen
+
+
+@pytest.mark.parametrize(
+    ("program", "horizon"),
+    [
+        (turning(100), None),  # an episode is never that long
+        (turning(100), 1),
+        (Stepping(lambda x, steps: x / (1 + steps)), 500),
+        (Stepping(lambda x, steps: (x > 1.4) * (steps < 10).float()), 500),  # paid early, and then no more
+        (Stepping(lambda x, steps: -x), 500),  # told by direction.inverted
+        (FakeProgram(lambda o, a, n: n["x"]), 500),
+    ],
+)
+def test_a_reward_that_stays_as_it_is(program, horizon):
+    assert checks.late.run(evidence(program, goals=AHEAD, horizon=horizon)) is None
+
+
+def test_late_needs_goal_states():
+    with pytest.raises(Inconclusive, match="no goal states"):
+        checks.late.run(evidence(turning(35)))
 
 
 # --- stopping short of the goal
