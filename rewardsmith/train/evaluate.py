@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rewardsmith.envs import Environment, Metric, VecWorld, score_episodes
-from rewardsmith.errors import EnvironmentFault
+from rewardsmith.errors import EnvironmentFault, RunError
 from rewardsmith.reward.graph import parse_graph
 from rewardsmith.reward.program import RewardProgram
 from rewardsmith.train.policy import Policy, PolicyStack, shape_key
@@ -76,6 +76,7 @@ def evaluate(
         used = world if world is not None and world.num_envs == rows else env.make_world(rows)
         try:
             chosen = [policies[i] for i in indices]
+            _require_fit(chosen[0], used, env.name)
             memory = None
             if chosen[0].info.memory_width:
                 starts = range(0, rows, episodes)
@@ -87,6 +88,17 @@ def evaluate(
             if used is not world:
                 used.close()
     return [results[i] for i in range(len(policies))]
+
+
+def _require_fit(policy: Policy, world: VecWorld, name: str) -> None:
+    """Raises: RunError: the policy sees or does something else than there is in this world."""
+    made = (policy.info.obs_dim, policy.info.action.kind, policy.info.action.shape)
+    here = (world.obs_dim, world.action.kind, world.action.shape)
+    if made != here:
+        raise RunError(
+            f"the policy was trained for observations and actions {made}, and {name} has {here}",
+            hint="evaluate it with the environment it was trained in",
+        )
 
 
 class _Part(NamedTuple):

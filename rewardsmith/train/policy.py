@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -75,11 +77,31 @@ def load_policy(path: Path | str, *, device: torch.device | str = "cpu") -> Poli
         tensors = {k: torch.from_numpy(v.copy()).to(device) for k, v in arrays.items()}
         layers = range(len(info.hidden) + 1)
         weights = tuple((tensors[f"policy.{i}.weight"], tensors[f"policy.{i}.bias"]) for i in layers)
-        return Policy(info, weights, tensors["obs.mean"], tensors["obs.var"])
+        policy = Policy(info, weights, tensors["obs.mean"], tensors["obs.var"])
+        _check_shapes(policy)
+        return policy
     except FileNotFoundError as error:
         raise RunError(f"no policy at {path}", hint=hint) from error
     except (OSError, ValueError, KeyError) as error:
         raise RunError(f"{path} is not a readable policy: {error}", hint=hint) from error
+
+
+def _check_shapes(policy: Policy) -> None:
+    """Raises: ValueError: the tensors are not those of such a policy."""
+    info, action = policy.info, policy.info.action
+    outputs = {
+        "continuous": math.prod(action.shape),
+        "discrete": action.n or 0,
+        "multi_discrete": sum(action.nvec or ()),
+    }
+    widths = (info.obs_dim + info.memory_width, *info.hidden, outputs[action.kind])
+    bounds = [len(bound) for bound in (action.low, action.high) if bound is not None]
+    wanted = [((rows, columns), (1, columns)) for rows, columns in pairwise(widths)]
+    found = [(tuple(weight.shape), tuple(bias.shape)) for weight, bias in policy.weights]
+    if found != wanted or any(tuple(t.shape) != widths[:1] for t in (policy.mean, policy.var)):
+        raise ValueError(f"its layers are {found}, and should be {wanted}")
+    if action.kind == "continuous" and any(length != widths[-1] for length in bounds):
+        raise ValueError("its actions have more or fewer bounds than entries")
 
 
 class PolicyStack:

@@ -47,7 +47,7 @@ def read_tensors(path: Path, *, format: str) -> TensorFile:
         header = json.loads(data[8 : 8 + size])["__metadata__"][_KEY]
         metadata = json.loads(header)
         arrays = load(data)
-    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     claimed = metadata.pop("sha256", "")
     if metadata.get("format") != format:

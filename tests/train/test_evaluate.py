@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,29 @@ def test_a_damaged_policy_is_a_clear_error(tmp_path: Path, data: bytes | None) -
         path.write_bytes(data)
     with pytest.raises(RunError, match=r"policy\.safetensors"):
         load_policy(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"obs_dim": 4},
+        {"hidden": (7,)},
+        {"memory_width": 1},
+        {"action": CONTINUOUS.model_copy(update={"low": (0.0, 0.0)})},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_policy_whose_parts_do_not_fit_is_a_clear_error(tmp_path: Path, change) -> None:
+    policy = linear_policy(2.0)
+    replace(policy, info=policy.info.model_copy(update=change)).save(tmp_path / "policy.safetensors")
+    with pytest.raises(RunError, match="not a readable policy"):
+        load_policy(tmp_path / "policy.safetensors")
+
+
+def test_a_policy_of_another_environment_is_a_clear_error() -> None:
+    environment = PointEnvironment()
+    with pytest.raises(RunError, match="was trained for"):
+        evaluate(environment, environment.metric(), [linear_policy(1.0, DISCRETE)], episodes=1, seed=0)
 
 
 def test_memory_reset_touches_the_given_rows_only() -> None:
