@@ -24,6 +24,7 @@ MIRRORED = 0.1  # of what a number brings, how much less its mirror image may pa
 PINNED = 0.2  # the spread of goal states against that of recorded ones, below which the goal fixes a number
 HELD = 0.5  # the same, where it is enough that recorded states lie on both sides
 NEARLY_ALL = 0.9
+HALF = 0.5  # of the way from a recorded state to a goal state: nearer may be the goal already
 FLAT = 0.05  # of the range of 90 % of recorded steps, what arriving at a goal has to add
 
 
@@ -92,6 +93,14 @@ class Visits:
         What is not a continuous number changes with the arrival.
         """
         return self._pay(*({n: self._between(n, share) for n in self._start} for share in shares))
+
+    def stay(self, share: float) -> Tensor:
+        """Pay of a step that stays after this share of the way, (R,) float64."""
+        place = {name: self._between(name, share) for name in self._start}
+        staying = replace(
+            self._away, obs=place, next_obs=place | {"terminated": torch.zeros_like(self._away.terminated)}
+        )
+        return evaluate_rows(self._program, staying).total.double()
 
     def _between(self, name: str, share: float) -> Tensor:
         goal, other = self._goal[name], self._other[name]
@@ -319,7 +328,9 @@ def _paid_for_arriving(evidence: Evidence) -> float:
 
 
 def _paid_for_failing(evidence: Evidence) -> Iterator[tuple[float, str]]:
-    """Mean pay of failed recorded episodes, and of those of each failing simple policy, their terminal steps left out.
+    """Mean pay of failed recorded episodes and of those of each failing simple policy, their terminal steps left out.
+
+    And the median of what staying half-way between recorded states and goal states pays, which nobody need have done.
 
     What a failure costs is no reason for going to the goal: who stays away need not fail.
     """
@@ -329,6 +340,10 @@ def _paid_for_failing(evidence: Evidence) -> Iterator[tuple[float, str]]:
         fails = _outcomes(sample) < 0.5
         if fails.any():
             yield float(_discounted(sample, values.total * ~sample.terminated)[fails].mean()), name
+    if evidence.goals is not None and not evidence.program.remembers:
+        steps = evidence.horizon or int(evidence.sample.lengths.max())
+        lasting = (1 - SHAPING_GAMMA**steps) / (1 - SHAPING_GAMMA)
+        yield lasting * float(Visits(evidence).stay(HALF).median()), f"{steps} steps spent half-way to the goal"
 
 
 def _outcomes(sample: Sample) -> Tensor:

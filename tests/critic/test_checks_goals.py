@@ -154,7 +154,7 @@ def alive(o, a, n):
 def test_staying_away_is_paid_better():
     seen = checks.delay.run(evidence(alive, failing(), goals=AHEAD, goal_ends=True))
     assert "arriving at a goal state at once, which ends the episode, pays 1.172;" in seen
-    assert "recorded failures are paid 33.0" in seen and "discounted by 0.99" in seen
+    assert "40 steps spent half-way to the goal are paid 3" in seen and "discounted by 0.99" in seen
 
 
 @pytest.mark.parametrize(
@@ -181,6 +181,14 @@ def test_a_simple_policy_shows_that_staying_away_pays():
     assert checks.delay.run(evidence(reward, failing(), **options)) is None
     seen = checks.delay.run(evidence(reward, failing(), simple=simple, **options))
     assert "episodes of 'no action' are paid 3.31" in seen
+
+
+@pytest.mark.parametrize(("bonus", "waits"), [(1.0, True), (100.0, False)])
+def test_staying_half_way_to_the_goal(bonus, waits):
+    """Nothing recorded came near it, so no recorded failure is paid."""
+    reward = lambda o, a, n: torch.exp(-4 * (1.7 - n["x"]).clamp(min=0)) + bonus * n["terminated"].float()
+    seen = checks.delay.run(evidence(reward, failing(), goals=AHEAD, goal_ends=True, horizon=200))
+    assert (seen is not None and "200 steps spent half-way to the goal are paid" in seen) == waits
 
 
 def test_where_the_goal_does_not_end_the_episode_or_nobody_knows():
