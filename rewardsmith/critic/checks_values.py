@@ -275,9 +275,7 @@ def only_shaping(evidence: Evidence) -> str | None:
 def silent(evidence: Evidence) -> str | None:
     if evidence.recorded is None or not is_constant(evidence.values.effective) or not _varies_elsewhere(evidence):
         return None
-    return (
-        f"the total is {_first(evidence.values.effective):.4g} in all {len(evidence.sample):,} recorded transitions"
-    )
+    return f"the total is {_first(evidence.values.effective):.4g} in all {len(evidence.sample):,} recorded transitions"
 
 
 @check(
