@@ -18,3 +18,8 @@ def own_state(tmp_path_factory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The test that takes minutes, most of them waiting, comes first, so that the other worker is not done before it."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/loop/test_kill.py"))
