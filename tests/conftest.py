@@ -21,5 +21,5 @@ def own_state(tmp_path_factory) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The test that takes minutes, most of them waiting, comes first, so that the other worker is not done before it."""
+    """The test that takes minutes, most of them waiting, comes first: else one worker is done long before it."""
     items.sort(key=lambda item: not item.nodeid.startswith("tests/loop/test_kill.py"))
