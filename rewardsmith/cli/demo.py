@@ -46,6 +46,7 @@ def acts(transcript: Path, workers: int | None) -> list[tuple[str, DesignConfig]
                 rounds=2,
                 seeds=2,
                 final_seeds=3,
+                racing=False,  # between two candidates with two seeds a race would be decided by luck
                 repairs=1,
                 training={"env_steps": 150_000},
                 workers=workers,
