@@ -1,7 +1,8 @@
 """Action distributions over the policy's outputs: sample, log-probability, and the gradients of both by hand.
 
 A head turns outputs (P, n, >= width) into a *raw* action (P, n, action_width) float32, which PPO learns on, and a raw
-action into the *applied* one, which the world and the reward see.
+action into the *applied* one, which the world and the reward see. A sample is the mode of outputs with noise added: of
+Gaussians by definition, of logits by the Gumbel trick (the largest noisy logit).
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ class Head(Protocol):
 
     def noise(self, rng: np.random.Generator, steps: int, num_envs: int) -> np.ndarray: ...
     def scale_noise(self, noise: Tensor, log_std: Tensor | None) -> Tensor: ...
-    def sample(self, out: Tensor, noise: Tensor) -> Tensor: ...
     def mode(self, out: Tensor) -> Tensor: ...
     def applied(self, raw: Tensor) -> Tensor: ...
     def log_prob(self, out: Tensor, log_std: Tensor | None, raw: Tensor) -> Tensor: ...
@@ -49,6 +49,7 @@ class GaussianHead:
         low = np.array(spec.low if spec.low is not None else [-np.inf] * self.width, dtype=np.float32)
         high = np.array(spec.high if spec.high is not None else [np.inf] * self.width, dtype=np.float32)
         bounded = np.isfinite(low) & np.isfinite(high) & rescale
+        self._rescales = bool(bounded.any())
         with np.errstate(invalid="ignore"):
             center = np.where(bounded, (high + low) / 2, 0.0).astype(np.float32)
             half = np.where(bounded, (high - low) / 2, 1.0).astype(np.float32)
@@ -62,15 +63,13 @@ class GaussianHead:
         assert log_std is not None
         return noise.mul_(log_std.exp())
 
-    def sample(self, out: Tensor, noise: Tensor) -> Tensor:
-        return out[..., : self.width] + noise
-
     def mode(self, out: Tensor) -> Tensor:
         return out[..., : self.width]
 
     def applied(self, raw: Tensor) -> Tensor:
         # fmax/fmin, not clamp: a NaN becomes a bound, so that a broken member cannot hand NaN to the physics.
-        return torch.fmin(torch.fmax(raw * self._half + self._center, self._low), self._high)
+        wanted = raw * self._half + self._center if self._rescales else raw
+        return torch.fmin(torch.fmax(wanted, self._low), self._high)
 
     def log_prob(self, out: Tensor, log_std: Tensor | None, raw: Tensor) -> Tensor:
         assert log_std is not None
@@ -120,9 +119,6 @@ class CategoricalHead:
 
     def scale_noise(self, noise: Tensor, log_std: Tensor | None) -> Tensor:
         return noise
-
-    def sample(self, out: Tensor, noise: Tensor) -> Tensor:
-        return self.mode(out[..., : self.width] + noise)  # the Gumbel trick: the largest noisy logit is a sample
 
     def mode(self, out: Tensor) -> Tensor:
         return torch.stack([part.argmax(-1) for part in self._parts(out)], -1).float()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from rewardsmith.engine import Pulse
 from rewardsmith.envs import Environment, Metric, VecWorld, resolve_env
 from rewardsmith.errors import EnvironmentFault, RewardRefused, RunError
 from rewardsmith.reward.graph import parse_graph
@@ -66,9 +67,11 @@ def run_train_job(
         EnvironmentFault: the environment cannot be built.
         RunError: a member's folder is damaged beyond its spare checkpoint, or the disk is full.
     """
+    pulse = Pulse()
+    pulse.beat()
     with _single_thread():
         environment = environment or resolve_env(job.env.name, kwargs=dict(job.env.kwargs))
-        shard = _Shard(job, environment, metric or load_metric(environment, job.goal), programs, on_point)
+        shard = _Shard(job, environment, metric or load_metric(environment, job.goal), programs, on_point, pulse)
         return shard.run()
 
 
@@ -126,8 +129,10 @@ class _Shard:
         metric: Metric,
         programs: Mapping[str, Program] | None,
         on_point: OnPoint | None,
+        pulse: Pulse,
     ) -> None:
         self._job, self._environment, self._metric, self._on_point = job, environment, metric, on_point
+        self._pulse = pulse
         self._schedule = schedule(job.ppo)
         self._until = iterations_until(job.ppo, job.until_steps)
         self._programs: dict[str, Program] = dict(programs or {})
@@ -190,8 +195,8 @@ class _Shard:
     def _assemble(self, group: list[_MemberRun]) -> _Together | None:
         """A population of the group's members, loaded from their checkpoints; None if the environment broke."""
         ppo = self._job.ppo
-        world = self._environment.make_world(len(group) * ppo.num_envs)
-        together = _Together(group, world, self._environment.make_world(len(group) * ppo.eval_episodes))
+        world = self._make_world(len(group) * ppo.num_envs)
+        together = _Together(group, world, self._make_world(len(group) * ppo.eval_episodes))
         try:
             together.population = PopulationPPO(
                 world, ppo, [r.member for r in group], self._programs, root=self._job.seed_root
@@ -202,6 +207,12 @@ class _Shard:
             together.close()
             return None
         return together
+
+    def _make_world(self, rows: int) -> VecWorld:
+        """A world whose every step and reset is a sign of life, for the environment is what may never return."""
+        world = self._environment.make_world(rows)
+        world.step, world.reset = self._pulse.after(world.step), self._pulse.after(world.reset)
+        return world
 
     def _blame(self, group: list[_MemberRun], error: str) -> None:
         """The environment broke: alone, a member is done with; in company, each goes on alone from its checkpoint."""
@@ -217,10 +228,9 @@ class _Shard:
         stop = min(self._until, self._schedule.next_checkpoint(population.iteration))
         while population.iteration < stop and population.alive:
             population.iterate()
-        for i, failure in population.failures.items():
-            if runs[i].failure is None:
-                runs[i].failure = failure
-                runs[i].failed_at = population.env_steps
+            for i, failure in population.failures.items():
+                if runs[i].failure is None:
+                    runs[i].failure, runs[i].failed_at = failure, population.env_steps
         alive = population.alive
         if not alive:
             return

@@ -5,13 +5,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rewardsmith.train.scan import discounted_sums
+
 OBS_EPS = 1e-8
 CLIP = 10.0
 _RELATIVE_EPS = 1e-8
 
 
+def scale_of(var: Tensor) -> Tensor:
+    """What multiplies a number of this variance, float32."""
+    return (1 / torch.sqrt(var + OBS_EPS)).float()
+
+
 class ObsNormalizer:
-    """Mean and variance (P, 1, width) per member, merged after every rollout and frozen during one."""
+    """Mean and variance (P, 1, width) per member, merged after every rollout and frozen during one.
+
+    Attributes:
+        shift, scale: what is taken from inputs and what then multiplies them, (P, 1, width) float32.
+    """
 
     def __init__(self, members: int, width: int, device: torch.device | str) -> None:
         self.mean = torch.zeros(members, 1, width, dtype=torch.float64, device=device)
@@ -21,12 +32,11 @@ class ObsNormalizer:
 
     def refresh(self) -> None:
         """Recompute what `__call__` uses after the statistics changed."""
-        self._shift = self.mean.float()
-        self._scale = (1 / torch.sqrt(self.var + OBS_EPS)).float()
+        self.shift, self.scale = self.mean.float(), scale_of(self.var)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Normalized and clipped copy of `x` (P, n, width)."""
-        return x.sub(self._shift).mul_(self._scale).clamp_(-CLIP, CLIP)
+        return x.sub(self.shift).mul_(self.scale).clamp_(-CLIP, CLIP)
 
     def update(self, x: Tensor) -> None:
         """Merge the rows `x` (P, n, width)."""
@@ -51,14 +61,11 @@ class RewardScale:
 
     def __call__(self, reward: Tensor, done: Tensor) -> Tensor:
         """Scaled float32 rewards (T, P, N); the statistics take in this rollout first."""
-        sums = torch.empty(reward.shape, dtype=torch.float64, device=reward.device)
-        running, keep = self.returns, (~done).double()
-        wide = reward.double()
-        for t in range(len(reward)):
-            running = running * self._gamma + wide[t]
-            sums[t] = running
-            running = running * keep[t]
-        self.returns = running
+        keep, wide = (~done).double(), reward.double()
+        sums, decay = wide.clone(), self._gamma * keep.roll(1, 0)
+        sums[0] += self._gamma * self.returns
+        sums = discounted_sums(sums.flip(0), decay.flip(0)).flip(0)
+        self.returns = sums[-1] * keep[-1]
         rows = sums.permute(1, 0, 2).reshape(sums.shape[1], -1)
         mean, var, count = _merge(self.mean[..., None], self.var[..., None], self.count[..., None], rows[..., None])
         self.mean, self.var, self.count = mean[..., 0], var[..., 0], count[..., 0]

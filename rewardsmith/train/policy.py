@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from rewardsmith.errors import RunError
+from rewardsmith.train.acting import Actor
 from rewardsmith.train.heads import make_head
-from rewardsmith.train.network import ACTIVATIONS, padded, run_layers
-from rewardsmith.train.normalize import CLIP, OBS_EPS
+from rewardsmith.train.network import ACTIVATIONS, padded
+from rewardsmith.train.normalize import scale_of
 from rewardsmith.train.tensorfile import read_tensors, write_tensors
 from rewardsmith.types import ActionSpec, EnvSpec, Record
 
@@ -107,40 +109,39 @@ def _check_shapes(policy: Policy) -> None:
 class PolicyStack:
     """Policies of one shape, run together; at least two matrices, so that results do not depend on how many."""
 
-    def __init__(self, policies: Sequence[Policy]) -> None:
+    def __init__(self, policies: Sequence[Policy], *, device: torch.device | str | None = None) -> None:
+        """`device`: where to act; left out: where the policies are."""
         info = policies[0].info
         self.members = len(policies)
-        rows = list(policies) * (2 if len(policies) == 1 else 1)
-        device = policies[0].mean.device
+        device = policies[0].mean.device if device is None else device
+        rows = [_on(p, device) for p in policies] * (2 if len(policies) == 1 else 1)
         self._inputs = padded(info.obs_dim + info.memory_width)
         outputs = padded(policies[0].weights[-1][0].shape[1])
         self._head = make_head(info.action, rescale=info.rescale_actions, squash=info.squash_actions, device=device)
-        self._activation = ACTIVATIONS[info.activation]
-        self._layers: list[tuple[Tensor, Tensor]] = []
+        layers: list[tuple[Tensor, Tensor]] = []
         for i in range(len(info.hidden) + 1):
             weight = torch.stack([p.weights[i][0].T for p in rows])
             bias = torch.stack([p.weights[i][1].T for p in rows])
             missing_in = self._inputs - weight.shape[2] if i == 0 else 0
             missing_out = outputs - weight.shape[1] if i == len(info.hidden) else 0
-            self._layers.append(
-                (
-                    torch.nn.functional.pad(weight, (0, missing_in, 0, missing_out)),
-                    torch.nn.functional.pad(bias, (0, 0, 0, missing_out)),
-                )
-            )
-        self._shift = torch.stack([p.mean for p in rows]).float()[:, None]
-        self._scale = (1 / torch.sqrt(torch.stack([p.var for p in rows]) + OBS_EPS)).float()[:, None]
+            layers.append((pad(weight, (0, missing_in, 0, missing_out)), pad(bias, (0, 0, 0, missing_out))))
+        missing = (0, self._inputs - len(rows[0].mean))
+        shift = pad(torch.stack([p.mean for p in rows]).float()[:, None], missing)
+        scale = pad(scale_of(torch.stack([p.var for p in rows]))[:, None], missing, value=1.0)
+        self._actor = Actor(layers, ACTIVATIONS[info.activation], (shift, scale))
 
     def act(self, obs: Tensor, memory: Tensor | None = None) -> Tensor:
         """Actions to apply for observations (members * E, obs_dim): E consecutive rows belong to one member."""
         x = obs if memory is None else torch.cat([obs, memory], -1)
-        x = x.view(self.members, -1, x.shape[-1])
+        x = pad(x, (0, self._inputs - x.shape[-1])).view(self.members, -1, self._inputs)
         if self.members == 1:
             x = torch.cat([x, x])
-        x = x.sub(self._shift).mul_(self._scale).clamp_(-CLIP, CLIP)
-        x = torch.nn.functional.pad(x, (0, self._inputs - x.shape[-1]))
-        raw = self._head.mode(run_layers(self._layers, self._activation, x))[: self.members]
-        return self._head.applied(raw).flatten(0, 1)
+        return self._head.applied(self._head.mode(self._actor(x))[: self.members]).flatten(0, 1)
+
+
+def _on(policy: Policy, device: torch.device | str) -> Policy:
+    weights = tuple((weight.to(device), bias.to(device)) for weight, bias in policy.weights)
+    return replace(policy, weights=weights, mean=policy.mean.to(device), var=policy.var.to(device))
 
 
 def shape_key(policy: Policy) -> tuple[object, ...]:

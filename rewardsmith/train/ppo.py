@@ -8,13 +8,16 @@ rewards and advantages are computed for the whole rollout afterwards.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from rewardsmith.envs import VecWorld
+from rewardsmith.train.acting import Actor
 from rewardsmith.train.config import PpoConfig
 from rewardsmith.train.heads import make_head
 from rewardsmith.train.network import ActorCritic, padded
@@ -47,6 +50,18 @@ class LastRollout(NamedTuple):
 
     reward: list[float]  # per member, mean per step
     components: list[dict[str, float]]
+
+
+class _Slot(NamedTuple):
+    """Views of the buffers of a rollout at one step."""
+
+    x: Tensor  # (B, inputs)
+    x_by_member: Tensor  # (P, N, inputs)
+    obs: Tensor  # (B, obs_dim), in x
+    raw_by_member: Tensor  # (P, N, action_width)
+    raw: Tensor  # (B, action_width)
+    terminated: Tensor  # (B,)
+    truncated: Tensor  # (B,)
 
 
 class WorldBroke(Exception):
@@ -111,12 +126,18 @@ class PopulationPPO:
             n = config.num_envs
             spans = [(b.program, b.start * n, b.stop * n) for b in self._blocks]
             self.memory = MemoryTrack(spans, self._rows, self.device)
-        steps = config.rollout_steps
+        steps, zeros = config.rollout_steps, partial(torch.zeros, device=self.device)
         self._recorder = FieldRecorder(steps, self._rows)
-        self._x = torch.zeros(steps + 1, self._rows, self._inputs, device=self.device)
-        self._raw = torch.zeros(steps, self._rows, self.head.action_width, device=self.device)
-        self._terminated = torch.zeros(steps, self._rows, dtype=torch.bool, device=self.device)
+        self._x = zeros(steps + 1, self._rows, self._inputs)
+        self._raw = zeros(steps, self._rows, self.head.action_width)
+        self._terminated = zeros(steps, self._rows, dtype=torch.bool)
         self._truncated = torch.zeros_like(self._terminated)
+        by_member = lambda v: v.view(self._count, config.num_envs, -1)
+        buffers = zip(self._x[:-1], self._raw, self._terminated, self._truncated, strict=True)
+        self._slots = [  # made once, because indexing costs as much as the copies themselves
+            _Slot(x, by_member(x), x[:, : world.obs_dim], by_member(raw), raw, terminated, truncated)
+            for x, raw, terminated, truncated in buffers
+        ]
         self._finals: list[tuple[int, Tensor, Tensor]] = []  # step, rows, inputs of truncated episodes
 
     @property
@@ -147,26 +168,25 @@ class PopulationPPO:
     # --- rollout ---------------------------------------------------------------------------------------------------
 
     def _collect(self) -> list[Paid | str] | None:
-        config, world = self.config, self.world
-        steps, stacked = config.rollout_steps, (self._stacked, config.num_envs)
-        noise = self._draw_noise()
+        world, steps = self.world, self.config.rollout_steps
+        actor = self._actor()
+        outputs_noise = self._draw_noise(actor.bias)
         paid: list[list[Paid | str]] = []
         self._recorder.start()
         self._finals.clear()
         before = featurize_rows(world, world.fields()) if self.memory else {}
-        for t in range(steps):
+        for t, slot in enumerate(self._slots):
             self._recorder.record(t, world.fields())
-            self._observe(self._x[t])
-            x = self._twin(self._x[t].view(self._count, *stacked[1:], -1))
-            raw = self.head.sample(self.net.policy(self._normalized(x)), noise[t])[: self._count]
-            self._raw[t] = raw.reshape(self._rows, -1)
-            action = self.head.applied(self._raw[t])
+            self._observe(slot.x, slot.obs)
+            raw = self.head.mode(actor(self._twin(slot.x_by_member), outputs_noise[t]))
+            slot.raw_by_member.copy_(raw[: self._count])
+            action = self.head.applied(slot.raw)
             try:
                 world.step(action)
             except Exception as error:  # a boundary: whatever an environment raises
                 raise WorldBroke(f"{type(error).__name__}: {error}") from error
-            self._terminated[t] = world.terminated
-            self._truncated[t] = world.truncated & ~world.terminated
+            slot.terminated.copy_(world.terminated)
+            slot.truncated.copy_(world.truncated)
             done = torch.nonzero(world.terminated | world.truncated)[:, 0]
             if self.memory:
                 after = featurize_rows(world, world.fields())
@@ -174,33 +194,38 @@ class PopulationPPO:
                 before = after
             if len(done):
                 self._recorder.record_final(t, done, world.fields())
-                cut = done[self._truncated[t][done]]
+                cut = done[slot.truncated[done]]
                 if len(cut):
-                    final = torch.zeros_like(self._x[t])
-                    self._observe(final)
+                    final = torch.zeros_like(slot.x)
+                    self._observe(final, final[:, : world.obs_dim])
                     self._finals.append((t, cut, final[cut]))
                 self._reset(done)
                 if self.memory:
                     before = featurize_rows(world, world.fields())
         self._recorder.record(steps, world.fields())
-        self._observe(self._x[steps])
+        self._observe(self._x[steps], self._x[steps, :, : world.obs_dim])
         return stack_paid(paid) if self.memory else None
 
-    def _draw_noise(self) -> Tensor:
-        """Pre-drawn noise (T, stacked, N, width), each member's from its own stream of this iteration."""
+    def _actor(self) -> Actor:
+        """The policies as they are now."""
+        layers = [(layer.weight, layer.bias) for layer in self.net.policy_layers]
+        normalizer = (self.normalizer.shift, self.normalizer.scale) if self.config.normalize_obs else None
+        return Actor(layers, self.net.activation, normalizer)
+
+    def _draw_noise(self, bias: Tensor) -> Tensor:
+        """What the last layer adds (T, stacked, N, outputs): its `bias` and noise from each member's own stream."""
         c = self.config
         streams = [generator(self._root, m.seed, "noise", self.iteration) for m in self.members]
         drawn = [self.head.noise(rng, c.rollout_steps, c.num_envs) for rng in streams]
-        noise = torch.from_numpy(np.stack(drawn, 1)).to(self.device)
-        log_std = self.net.log_std[: self._count] if self.net.log_std is not None else None
-        noise = self.head.scale_noise(noise, log_std)
-        return torch.cat([noise, noise], 1) if self._count == 1 else noise
+        noise = self._twin(torch.from_numpy(np.stack(drawn)).to(self.device)).transpose(0, 1)
+        noise = self.head.scale_noise(noise, self.net.log_std)
+        return bias + pad(noise, (0, bias.shape[-1] - noise.shape[-1]))
 
-    def _observe(self, out: Tensor) -> None:
-        """Write the policy's raw input of every row into `out` (rows, inputs)."""
-        out[:, : self.world.obs_dim] = self.world.obs
+    def _observe(self, x: Tensor, obs: Tensor) -> None:
+        """Write the policy's raw input of every row into `x` (B, inputs); `obs` (B, obs_dim) is its first part."""
+        obs.copy_(self.world.obs)
         if self.memory:
-            out[:, self.world.obs_dim : self._used] = self.memory.flat
+            x[:, self.world.obs_dim : self._used] = self.memory.flat
 
     def _reset(self, rows: Tensor) -> None:
         ids = rows.numpy(force=True)

@@ -39,6 +39,7 @@ class FieldRecorder:
         self._steps, self._rows = steps, rows
         self._used = (steps + 1) * rows
         self._flat: Features = {}
+        self._slots: list[list[Tensor]] = []  # views of each step's rows, in the order of the fields
         self._finals: list[_Final] = []
 
     def start(self) -> None:
@@ -50,9 +51,9 @@ class FieldRecorder:
         if not self._flat:
             size = padded_rows(self._used)
             self._flat = {k: v.new_zeros((size, *v.shape[1:])) for k, v in fields.items()}
-        start = t * self._rows
-        for name, value in fields.items():
-            self._flat[name][start : start + self._rows].copy_(value)
+            parts = [v[: self._used].split(self._rows) for v in self._flat.values()]
+            self._slots = [list(slot) for slot in zip(*parts, strict=True)]
+        torch._foreach_copy_(self._slots[t], [fields[name] for name in self._flat])
 
     def record_final(self, t: int, ids: Tensor, fields: Mapping[str, Tensor]) -> None:
         """Store the state in which rows `ids` ended after step `t`, before they are reset."""

@@ -77,14 +77,32 @@ def pay(
     after: Mapping[str, Tensor],
     memory: Mapping[str, Tensor] | None = None,
 ) -> Paid:
-    """Call a program on M rows; each row's result is the same whatever the other rows are."""
+    """Call a program on M rows; each row's result is the same whatever the other rows are.
+
+    Raises: ValueError: the total or a component is not one number per row. Anything that the program raises.
+    """
     rows = len(action)
     padded = [
         {k: pad_rows(v) for k, v in part.items()} if part is not None else None for part in (before, after, memory)
     ]
-    out = program(padded[0], pad_rows(action), padded[1], memory=padded[2])
+    shown = pad_rows(action)
+    out = program(padded[0], shown, padded[1], memory=padded[2])
+    numbers = lambda value, what: _per_row(value, len(shown), what)[:rows]
+    components = {k: numbers(v, f"component {k}") for k, v in out.components.items()}
     new_memory = {k: v[:rows] for k, v in out.memory.items()} if out.memory is not None else None
-    return Paid(out.total[:rows].float(), {k: v[:rows] for k, v in out.components.items()}, new_memory)
+    return Paid(numbers(out.total, "the total"), components, new_memory)
+
+
+def _per_row(value: Any, rows: int, what: str) -> Tensor:
+    """`value` as (rows,) float32; a column (rows, 1) is taken, too.
+
+    Raises: ValueError: it is not one number per row.
+    """
+    if not isinstance(value, Tensor):
+        raise ValueError(f"{what} is no tensor but {type(value).__name__}")
+    if tuple(value.shape) not in ((rows,), (rows, 1)):
+        raise ValueError(f"{what} has the shape {tuple(value.shape)} for {rows} rows")
+    return value.reshape(rows).float()
 
 
 def rollout_rewards(
@@ -137,11 +155,17 @@ def rollout_rewards(
 
 def _shaping(program: Program, before: Features, after: Features, gamma: float) -> Tensor:
     """gamma * (1 - terminated) * potential(next) - potential(obs), (M,)."""
-    rows = len(after["terminated"])
-    here = program.potential({k: pad_rows(v) for k, v in before.items()})[:rows].float()
+    here = _potential(program, before)
     # The potential's own features only: `terminated` belongs to the transition.
-    there = program.potential({k: pad_rows(v) for k, v in after.items() if k != "terminated"})[:rows].float()
+    there = _potential(program, {k: v for k, v in after.items() if k != "terminated"})
     return torch.where(after["terminated"], torch.zeros_like(there), there * gamma) - here
+
+
+def _potential(program: Program, features: Features) -> Tensor:
+    """A program's potential of M states, (M,) float32."""
+    padded = {k: pad_rows(v) for k, v in features.items()}
+    rows = len(next(iter(padded.values())))
+    return _per_row(program.potential(padded), rows, "the potential")[: len(next(iter(features.values())))]
 
 
 def _means(components: Mapping[str, Tensor], shape: tuple[int, int, int], j: int) -> dict[str, float]:
@@ -187,11 +211,11 @@ class MemoryTrack:
             seen = {k: v[span] for k, v in after.items()} | {"terminated": terminated[span]}
             try:
                 paid = pay(program, {k: v[span] for k, v in before.items()}, action[span], seen, self._memory[i])
+                memory = _like(paid.memory or {}, self._memory[i])
             except Exception as error:  # the candidate's fault, see `rollout_rewards`
                 results.append(f"{type(error).__name__}: {error}")
                 continue
-            assert paid.memory is not None
-            self._memory[i] = {k: v.clone() for k, v in paid.memory.items()}
+            self._memory[i] = {k: v.clone() for k, v in memory.items()}
             results.append(paid)
         self._refresh()
         return results
@@ -219,6 +243,17 @@ class MemoryTrack:
         self._refresh()
 
 
+def _like(memory: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """`memory` if it is of the form that it had before the step.
+
+    Raises: ValueError: it is not.
+    """
+    form = lambda m: {k: (str(v.dtype).removeprefix("torch."), *v.shape) for k, v in sorted(m.items())}
+    if form(memory) != form(before):
+        raise ValueError(f"the memory changes its form from {form(before)} to {form(memory)}")
+    return memory
+
+
 def memory_width(program: Program) -> int:
     """How many numbers a program's memory adds to the policy's input; 0 without memory."""
     if not program.uses_memory:
@@ -236,6 +271,9 @@ def stack_paid(steps: Sequence[Sequence[Paid | str]]) -> list[Paid | str]:
             continue
         paid = [p for p in per_step if not isinstance(p, str)]
         names = paid[0].components
+        if any(p.components.keys() != names.keys() for p in paid):
+            stacked.append("the names of the components change from step to step")
+            continue
         stacked.append(
             Paid(
                 torch.cat([p.total for p in paid]),

@@ -12,6 +12,7 @@ from torch import Tensor
 from rewardsmith.train.config import PpoConfig
 from rewardsmith.train.heads import Head
 from rewardsmith.train.network import ActorCritic
+from rewardsmith.train.scan import discounted_sums
 
 _BETA1, _BETA2, _ADAM_EPS = 0.9, 0.999, 1e-5
 
@@ -36,13 +37,7 @@ def advantages(reward: Tensor, values: Tensor, done: Tensor, *, gamma: float, ga
     """
     keep = (~done).to(reward.dtype)
     delta = reward + gamma * values[1:] * keep - values[:-1]
-    decay = gamma * gae_lambda * keep
-    result = torch.empty_like(delta)
-    running = torch.zeros_like(delta[0])
-    for t in range(len(delta) - 1, -1, -1):
-        running = delta[t] + decay[t] * running
-        result[t] = running
-    return result
+    return discounted_sums(delta, gamma * gae_lambda * keep)
 
 
 def ppo_gradient(net: ActorCritic, head: Head, batch: Batch, config: PpoConfig) -> None:
