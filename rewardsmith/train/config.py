@@ -32,6 +32,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "normalize_reward": "vecnormalize",
         "rescale_actions": False,
     },
+    # Few large minibatches over many environments keep a GPU busy.
+    "gpu": {"device": "cuda", "num_envs": 512, "rollout_steps": 24, "minibatch_size": 3072, "epochs": 5},
 }
 
 
@@ -40,7 +42,18 @@ class PpoConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    preset: Literal["fast", "sb3"] = Field(default="fast", description="Defaults: ours, or those of Stable-Baselines3.")
+    preset: Literal["fast", "sb3", "gpu"] = Field(
+        default="fast", description="Defaults: ours, those of Stable-Baselines3, or ours for many environments on a GPU."
+    )
+    device: str = Field(
+        default="native",
+        pattern=r"^(native|auto|cpu|cuda(:\d+)?)$",
+        description="`native`: the environment's own simulator, on the CPU. Else worlds and networks live on one device, "
+        "MuJoCo as mujoco-warp: `cuda`, `cuda:1`, `auto` (CUDA where there is one), or `cpu` (slow, for checks).",
+    )
+    captured: bool = Field(
+        default=False, description="Replay a step of mujoco-warp from a CUDA graph. Not yet tried on a GPU."
+    )
     env_steps: PositiveInt = Field(default=200_000, description="Training budget per member, in env steps.")
     num_envs: PositiveInt = Field(default=16, le=65_536, description="Parallel environments per member.")
     rollout_steps: PositiveInt = Field(default=128, description="Steps each environment runs between two updates.")
@@ -88,6 +101,8 @@ class PpoConfig(BaseModel):
             raise ValueError(
                 f"minibatch_size {self.minibatch_size} exceeds num_envs * rollout_steps = {self.batch}; lower it"
             )
+        if self.captured and self.device == "native":
+            raise ValueError("captured needs a device, such as cuda: the native simulators have no CUDA graphs")
         if not self.hidden or any(width % LANES for width in self.hidden):
             raise ValueError(f"hidden {self.hidden}: widths must be multiples of {LANES}, at least one layer")
         return self

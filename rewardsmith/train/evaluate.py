@@ -82,7 +82,7 @@ def evaluate(
                 starts = range(0, rows, episodes)
                 spans = [(load(p.info.memory_graph), at, at + episodes) for p, at in zip(chosen, starts, strict=True)]
                 memory = MemoryTrack(spans, rows, used.device)
-            run = _Evaluation(used, metric, PolicyStack(chosen), memory, evaluation_seeds(seed, episodes), record)
+            run = _Evaluation(used, metric, PolicyStack(chosen, device=used.device), memory, evaluation_seeds(seed, episodes), record)
             results |= dict(zip(indices, run(), strict=True))
         finally:
             if used is not world:
