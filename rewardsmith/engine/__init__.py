@@ -5,5 +5,6 @@
 
 from rewardsmith.engine.jobs import Engine, Job, JobOutcome
 from rewardsmith.engine.local import LocalEngine
+from rewardsmith.engine.pulse import Pulse
 
-__all__ = ["Engine", "Job", "JobOutcome", "LocalEngine"]
+__all__ = ["Engine", "Job", "JobOutcome", "LocalEngine", "Pulse"]
