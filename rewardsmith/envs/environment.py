@@ -16,6 +16,7 @@ from rewardsmith.envs.gym_world import GymWorld
 from rewardsmith.envs.introspect import Description, describe
 from rewardsmith.envs.metrics import Metric, NativeMetric, PackMetric
 from rewardsmith.envs.mujoco_world import MUJOCO_TASK, MujocoWorld, backend_fields
+from rewardsmith.envs.nle_world import NLE_TASK, NleWorld, nle_env
 from rewardsmith.envs.pack import Pack, TaskInfo, TrainingDefaults
 from rewardsmith.envs.physics import BatchBackend, load_mujoco
 from rewardsmith.envs.randomization import Randomization
@@ -196,7 +197,8 @@ class PackEnvironment(Environment):
             space: gym.Space = gym.spaces.Box(low, high, dtype=np.float32)
         else:
             self.dt = file.env.dt
-            self._make = functools.partial(bare_env, file.env.gymnasium, spec.kwargs)
+            make = nle_env if file.env.backend == "nle" else bare_env
+            self._make = functools.partial(make, file.env.gymnasium, spec.kwargs)
             env = self._make()
             space, self._leaves = env.action_space, observation_leaves(env.observation_space, pack.name)
             self._on_mujoco = type(getattr(env.unwrapped, "model", None)).__name__ == "MjModel"
@@ -226,6 +228,16 @@ class PackEnvironment(Environment):
                 horizon=self.horizon,
                 featurize=self._featurize,
                 draw=ClassicArtist(self._make),
+            )
+        elif env.backend == "nle":
+            world = NleWorld(
+                self._make,
+                num_envs,
+                name=self.name,
+                task=self._members(NLE_TASK),
+                action=self.interface.action,
+                horizon=self.horizon,
+                featurize=self._featurize,
             )
         else:
             module = self.pack.module("features.py")

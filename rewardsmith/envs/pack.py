@@ -65,8 +65,9 @@ class EnvSection(_Section):
     """`[env]`: what to build."""
 
     gymnasium: str = Field(description="Gymnasium id; also the reference for parity and the time limit.")
-    backend: Literal["gymnasium", "mujoco", "torch"] = Field(
-        default="gymnasium", description="mujoco, torch: world.py states the environment as batched functions."
+    backend: Literal["gymnasium", "mujoco", "torch", "nle"] = Field(
+        default="gymnasium",
+        description="mujoco, torch: world.py states the environment as batched functions; nle: what is read of a game.",
     )
     model: str = Field(default="", description="mujoco: XML file, in the pack's folder or among Gymnasium's assets.")
     frame_skip: PositiveInt = Field(default=1, description="mujoco: physics substeps per env step.")

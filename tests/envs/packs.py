@@ -8,7 +8,7 @@ import pytest
 
 from rewardsmith.envs.pack import bundled_packs
 
-_MODULES = {"fetch_push": "gymnasium_robotics", "fetch_reach": "gymnasium_robotics"}
+_MODULES = {"fetch_push": "gymnasium_robotics", "fetch_reach": "gymnasium_robotics", "minihack_room": "minihack"}
 
 
 def pack(name: str):

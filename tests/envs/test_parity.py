@@ -36,7 +36,8 @@ NATIVE = {
     "mountain_car_continuous": "MountainCarContinuous-v0",
 }
 BALANCING = ("cartpole", "inverted_pendulum", "inverted_double_pendulum")  # success is to last: no state shows it
-IDS = MUJOCO | CLASSIC | NATIVE
+NETHACK = {"minihack_room": "MiniHack-Room-Random-5x5-v0"}  # compared in test_nle.py
+IDS = MUJOCO | CLASSIC | NATIVE | NETHACK
 STEPS = 1000
 
 
