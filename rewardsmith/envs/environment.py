@@ -18,12 +18,12 @@ from rewardsmith.envs.metrics import Metric, NativeMetric, PackMetric
 from rewardsmith.envs.mujoco_world import MUJOCO_TASK, MujocoWorld, backend_fields
 from rewardsmith.envs.nle_world import NLE_TASK, NleWorld, nle_env
 from rewardsmith.envs.pack import Pack, TaskInfo, TrainingDefaults
-from rewardsmith.envs.physics import BatchBackend, load_mujoco
+from rewardsmith.envs.physics import BatchBackend, PhysicsBackend, load_mujoco
 from rewardsmith.envs.randomization import Randomization
 from rewardsmith.envs.rendering import ClassicArtist, MujocoArtist, MujocoEnvArtist, draw_gym
 from rewardsmith.envs.spaces import action_spec, observation_leaves
 from rewardsmith.envs.torch_world import TORCH_TASK, TorchWorld
-from rewardsmith.envs.world import VecWorld
+from rewardsmith.envs.world import VecWorld, pick_device
 from rewardsmith.errors import EnvironmentFault, MissingExtra, unknown
 from rewardsmith.types import EnvSpec, FeatureSpec, RewardInterface
 
@@ -63,6 +63,25 @@ class Environment:
     def make_world(self, num_envs: int, *, threads: int = 1) -> VecWorld:
         """`num_envs` rows; `threads` native threads where the simulator has its own. Reset all rows before stepping."""
         raise NotImplementedError
+
+    def make_device_world(self, num_envs: int, *, device: str = "auto", captured: bool = True) -> VecWorld:
+        """Like `make_world`, with every tensor on one device and nothing in a step that waits for the host.
+
+        MuJoCo packs are simulated by mujoco-warp in float32 (docs/gpu.md), classic control by its torch functions.
+
+        Args:
+            device: "cpu", "cuda", "cuda:1"; "auto" is CUDA where there is one, else the CPU.
+            captured: let mujoco-warp replay its steps from a recorded graph. The same numbers, much faster.
+
+        Raises:
+            EnvironmentFault: this environment, its model or its options run on the CPU's simulators only, or there is
+                no such device.
+            MissingExtra: mujoco-warp is not installed.
+        """
+        raise EnvironmentFault(
+            f"{self.name} is simulated by its own code, which runs on the CPU only",
+            hint="train it on the CPU, or use a pack with MuJoCo or torch dynamics (backend in its pack.toml)",
+        )
 
     def metric(self, task: str | None = None) -> Metric:
         """The trusted metric of a task (None: the default task; without a pack: the native one).
@@ -204,58 +223,82 @@ class PackEnvironment(Environment):
             self._on_mujoco = type(getattr(env.unwrapped, "model", None)).__name__ == "MjModel"
             env.close()
         self.interface = RewardInterface(features=self._features, action=action_spec(space, pack.name, file.env.action))
-        self._checked = False
+        self._is_checked = False
 
     def make_world(self, num_envs: int, *, threads: int = 1) -> VecWorld:
-        env = self.pack.file.env
-        if env.backend == "mujoco":
-            task = self._members(MUJOCO_TASK)
-            world: VecWorld = MujocoWorld(
-                BatchBackend(self._model, num_envs, backend_fields(task), threads=threads),
-                task,
-                self.interface.action,
-                horizon=self.horizon,
-                frame_skip=env.frame_skip,
-                featurize=self._featurize,
-                draw=MujocoArtist(**self.pack.file.camera.model_dump()).draw,
-                randomize=self._randomize,
-            )
-        elif env.backend == "torch":
-            world = TorchWorld(
-                self._members(TORCH_TASK),
-                num_envs,
-                self.interface.action,
-                horizon=self.horizon,
-                featurize=self._featurize,
-                draw=ClassicArtist(self._make),
-            )
-        elif env.backend == "nle":
-            world = NleWorld(
-                self._make,
-                num_envs,
-                name=self.name,
-                task=self._members(NLE_TASK),
-                action=self.interface.action,
-                horizon=self.horizon,
-                featurize=self._featurize,
-            )
+        backend = self.pack.file.env.backend
+        if backend == "mujoco":
+            world = self._mujoco_world(lambda fields: BatchBackend(self._model, num_envs, fields, threads=threads))
+        elif backend == "torch":
+            world = self._torch_world(num_envs, torch.device("cpu"))
+        elif backend == "nle":
+            world = self._nle_world(num_envs)
         else:
-            module = self.pack.module("features.py")
-            world = GymWorld(
-                self._make,
-                num_envs,
-                name=self.name,
-                action=self.interface.action,
-                leaves=self._leaves,
-                horizon=self.horizon,
-                featurize=self._featurize,
-                draw=MujocoEnvArtist(**self.pack.file.camera.model_dump()) if self._on_mujoco else draw_gym,
-                reader=_PackReader(module.FIELDS, module.read) if hasattr(module, "FIELDS") else None,
+            world = self._gym_world(num_envs)
+        return self._checked(world)
+
+    def make_device_world(self, num_envs: int, *, device: str = "auto", captured: bool = True) -> VecWorld:
+        backend, on = self.pack.file.env.backend, pick_device(device)
+        if backend == "mujoco":
+            from rewardsmith.envs.warp_backend import WarpBackend
+
+            world = self._mujoco_world(
+                lambda fields: WarpBackend(self._model, num_envs, fields, device=on, captured=captured)
             )
-        if not self._checked:
-            self._check(world)
-            self._checked = True
-        return world
+        elif backend == "torch":
+            world = self._torch_world(num_envs, on)
+        else:
+            return super().make_device_world(num_envs)
+        return self._checked(world)
+
+    def _mujoco_world(self, make_backend: Callable[[list[str]], PhysicsBackend]) -> VecWorld:
+        task = self._members(MUJOCO_TASK)
+        return MujocoWorld(
+            make_backend(backend_fields(task)),
+            task,
+            self.interface.action,
+            horizon=self.horizon,
+            frame_skip=self.pack.file.env.frame_skip,
+            featurize=self._featurize,
+            draw=MujocoArtist(**self.pack.file.camera.model_dump()).draw,
+            randomize=self._randomize,
+        )
+
+    def _torch_world(self, num_envs: int, device: torch.device) -> VecWorld:
+        return TorchWorld(
+            self._members(TORCH_TASK),
+            num_envs,
+            self.interface.action,
+            horizon=self.horizon,
+            featurize=self._featurize,
+            draw=ClassicArtist(self._make),
+            device=device,
+        )
+
+    def _nle_world(self, num_envs: int) -> VecWorld:
+        return NleWorld(
+            self._make,
+            num_envs,
+            name=self.name,
+            task=self._members(NLE_TASK),
+            action=self.interface.action,
+            horizon=self.horizon,
+            featurize=self._featurize,
+        )
+
+    def _gym_world(self, num_envs: int) -> VecWorld:
+        module = self.pack.module("features.py")
+        return GymWorld(
+            self._make,
+            num_envs,
+            name=self.name,
+            action=self.interface.action,
+            leaves=self._leaves,
+            horizon=self.horizon,
+            featurize=self._featurize,
+            draw=MujocoEnvArtist(**self.pack.file.camera.model_dump()) if self._on_mujoco else draw_gym,
+            reader=_PackReader(module.FIELDS, module.read) if hasattr(module, "FIELDS") else None,
+        )
 
     def _members(self, names: tuple[str, ...]) -> Any:
         """The pack's world.py, which has to define `names`."""
@@ -267,8 +310,10 @@ class PackEnvironment(Environment):
         values = self._function(fields)
         return {spec.name: values[spec.name].to(getattr(torch, spec.dtype)) for spec in self._features}
 
-    def _check(self, world: VecWorld) -> None:
-        """What `features` returns against what FEATURES says, on the untouched state."""
+    def _checked(self, world: VecWorld) -> VecWorld:
+        """`world`, once what `features` returns on its untouched state was compared to what FEATURES says."""
+        if self._is_checked:
+            return world
         rows = {name: field.clone() for name, field in world.fields().items()}
         try:
             values = self._function(rows)
@@ -286,6 +331,8 @@ class PackEnvironment(Environment):
                 + "; ".join(f"{key}: returned {shapes.get(key)}, declared {said.get(key)}" for key in wrong),
                 "declare each returned feature once, with its shape per row",
             )
+        self._is_checked = True
+        return world
 
     def metric(self, task: str | None = None) -> Metric:
         info = self._task(task)

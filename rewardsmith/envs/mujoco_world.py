@@ -19,7 +19,8 @@ BEFORE = "before:"
 
 
 class MujocoTask(Protocol):
-    """What a pack's world.py states. All tensors are float64 and batched; `fields` are those named in FIELDS.
+    """What a pack's world.py states. All tensors are batched; `fields` are those named in FIELDS, float64 (float32 on
+    mujoco-warp), and may live on a GPU.
 
     Fields that only `observation`, `terminated` and `native_reward` read may be named in an optional HIDDEN instead of
     in FIELDS: features do not see them and nobody records them.
@@ -63,7 +64,10 @@ def backend_fields(task: MujocoTask) -> list[str]:
 
 
 class MujocoWorld(TensorWorld):
-    """See `VecWorld`. Starts are drawn from each row's seed exactly as `gymnasium.Env.reset(seed=...)` draws them."""
+    """See `VecWorld`. Starts are drawn from each row's seed exactly as `gymnasium.Env.reset(seed=...)` draws them.
+
+    A step reads nothing back from the device; a reset draws its random numbers on the host and sends them there.
+    """
 
     def __init__(
         self,
@@ -83,7 +87,7 @@ class MujocoWorld(TensorWorld):
         randomize: what each episode changes in its model.
         """
         self._backend, self._task, self._featurize, self._draw = backend, task, featurize, draw
-        self.action, self.horizon, self.device = action, horizon, backend.device
+        self.action, self.horizon, self.device, self.can_restore = action, horizon, backend.device, backend.exact
         self._frame_skip, self._dt = frame_skip, frame_skip * backend.model.opt.timestep
         views, names = backend.fields(), _read(task)
         self._before = {name: views[name.removeprefix(BEFORE)].clone() for name in names if name.startswith(BEFORE)}
@@ -91,8 +95,8 @@ class MujocoWorld(TensorWorld):
         self._shown = {name: self._fields[name] for name in task.FIELDS}
         self._saved = [name for name in backend_fields(task) if name not in ("qpos", "qvel")]
         backend.reset(np.arange(backend.num_envs))
-        self._qpos0 = backend.view("qpos")[:1].clone()
-        self._qvel0 = backend.view("qvel")[:1].clone()
+        self._qpos0 = backend.view("qpos")[:1].double().clone()
+        self._qvel0 = backend.view("qvel")[:1].double().clone()
         self._allocate(backend.num_envs, task.observation(self._fields).shape[1])
         self._randomize = randomize
         self._factors = np.ones((self.num_envs, len(randomize.ranges) if randomize else 0))
@@ -109,7 +113,7 @@ class MujocoWorld(TensorWorld):
         self._backend.set("qpos", ids, qpos)
         self._backend.set("qvel", ids, qvel)
         self._backend.forward(ids)
-        rows = torch.from_numpy(ids)
+        rows = torch.from_numpy(ids).to(self.device)
         views = self._backend.fields()
         for name, buffer in self._before.items():
             buffer[rows] = views[name.removeprefix(BEFORE)][rows]
@@ -125,16 +129,12 @@ class MujocoWorld(TensorWorld):
         views = self._backend.fields()
         for name, buffer in self._before.items():
             buffer.copy_(views[name.removeprefix(BEFORE)])
-        faults = self._backend.step(action, self._frame_skip)
+        self.diverged.copy_(self._backend.step(action, self._frame_skip))
         self._t += 1
         self.obs.copy_(self._task.observation(self._fields))
         if self.measures_native:
             self.native_reward.copy_(self._task.native_reward(self._fields, action, self._dt))
-        self.diverged.zero_()
-        self.terminated.copy_(self._task.terminated(self._fields))
-        if len(faults):
-            rows = torch.from_numpy(faults)
-            self.diverged[rows] = self.terminated[rows] = True
+        torch.logical_or(self._task.terminated(self._fields), self.diverged, out=self.terminated)
         torch.logical_and(self._t >= self.horizon, ~self.terminated, out=self.truncated)
 
     def fields(self) -> dict[str, Tensor]:
@@ -144,7 +144,7 @@ class MujocoWorld(TensorWorld):
         return self._featurize(fields)
 
     def render(self, id: int = 0, *, size: int = 256) -> np.ndarray:
-        return self._draw(self._backend.model, self._backend.view("state")[id].numpy(), size)
+        return self._draw(self._backend.model, self._backend.snapshot(id), size)
 
     def set_state(self, ids: np.ndarray, state: dict[str, np.ndarray]) -> None:
         super().set_state(ids, state)
@@ -154,7 +154,7 @@ class MujocoWorld(TensorWorld):
 
     def _state_buffers(self) -> dict[str, Tensor]:
         return {
-            "physics": self._backend.view("state"),
+            **self._backend.state(),
             **({"factors": torch.from_numpy(self._factors)} if self._randomize else {}),
             **{f"field.{name}": self._backend.view(name) for name in self._saved},
             **{f"field.{name}": buffer for name, buffer in self._before.items()},

@@ -1,5 +1,7 @@
 """`PhysicsBackend`: named arrays of B simulations of one MuJoCo model, and the one on `mujoco.batch`.
 
+`warp_backend.py` has the one on mujoco-warp.
+
 A field is named as in MjData (`qpos`, `xpos`), optionally followed by an element: `xpos:fingertip`,
 `geom_xpos:foot_geom`, `sensordata:gyro`. State fields (`qpos`, `qvel`, `ctrl`, ...) are live views; derived fields are
 copied after each call and belong to the state before the last substep, exactly as Gymnasium's environments see them.
@@ -23,28 +25,42 @@ log = logging.getLogger(__name__)
 
 
 class PhysicsBackend(Protocol):
-    """B simulations of one model. `device` is where the tensors live."""
+    """B simulations of one model.
+
+    Attributes:
+        device: where the tensors live.
+        exact: whether what is written back into `state` continues bit-exactly.
+    """
 
     num_envs: int
     model: Any
     device: torch.device
+    exact: bool
 
     def fields(self) -> dict[str, Tensor]:
         """The requested fields, each (B, ...), live."""
         ...
 
     def view(self, name: str) -> Tensor:
-        """One field (B, ...), live; `"state"` is the whole integration state (B, n)."""
+        """One field (B, ...), live."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything a simulation continues from, besides its model; each (B, ...), live."""
+        ...
+
+    def snapshot(self, id: int) -> np.ndarray:
+        """MuJoCo's integration state (n,) float64 of one row, from which it can be drawn."""
         ...
 
     def set(self, name: str, ids: np.ndarray, values: Tensor) -> None:
         """Write rows `ids` (k,) of a field; `values` is (k, ...). Call `forward` before reading derived fields."""
         ...
 
-    def step(self, ctrl: Tensor, nstep: int) -> np.ndarray:
+    def step(self, ctrl: Tensor, nstep: int) -> Tensor:
         """Advance all rows by `nstep` substeps under `ctrl` (B, nu).
 
-        Returns: the ids of rows that blew up; these keep the state they had before.
+        Returns: (B,) bool on `device`, the rows that blew up; these keep the state they had before.
         """
         ...
 
@@ -81,12 +97,38 @@ SCALABLE = {
 }
 """Properties of a model that may differ between simulations, with the MjModel fields that hold them."""
 
-_FORCES = "cfrc_ext"  # MuJoCo computes it only when asked to
+EXTERNAL_FORCES = "cfrc_ext"
+"""A field that MuJoCo computes only when asked to."""
+
 _STATE_FIELDS = frozenset({"qpos", "qvel", "act", "ctrl", "time", "mocap_pos", "mocap_quat"})
+
+
+def field_source(model: Any, name: str) -> tuple[str, tuple]:
+    """(MjData field, index into its axes from 1 on) for a field name.
+
+    Raises: EnvironmentFault: the model has no such element.
+    """
+    mujoco = load_mujoco()
+    base, _, element = name.partition(":")
+    if not element:
+        return base, ()
+    kind = "SENSOR" if base == "sensordata" else {"geom": "GEOM", "site": "SITE"}.get(base.split("_")[0], "BODY")
+    found = mujoco.mj_name2id(model, getattr(mujoco.mjtObj, f"mjOBJ_{kind}"), element)
+    if found < 0:
+        raise EnvironmentFault(
+            f"the MuJoCo model has no {kind.lower()} {element!r} for the field {name!r}",
+            hint="correct FIELDS in the pack's world.py",
+        )
+    if kind == "SENSOR":
+        start = model.sensor_adr[found]
+        return base, (slice(start, start + model.sensor_dim[found]),)
+    return base, (found,)
 
 
 class BatchBackend:
     """`PhysicsBackend` on `mujoco.batch.Batch`: native threads, results bit-identical to one MjData per simulation."""
+
+    exact = True
 
     def __init__(self, model: Any, num_envs: int, names: Sequence[str], *, threads: int = 1) -> None:
         """Args:
@@ -98,9 +140,9 @@ class BatchBackend:
         from mujoco.batch import Batch
 
         self.model, self.num_envs, self.device = model, num_envs, torch.device("cpu")
-        self._sources = {name: self._source(name) for name in names}
+        self._sources = {name: field_source(model, name) for name in names}
         self._forces: np.ndarray | None = None
-        if any(base == _FORCES for base, _ in self._sources.values()):
+        if any(base == EXTERNAL_FORCES for base, _ in self._sources.values()):
             self._forces, self._scratch = np.zeros((num_envs, model.nbody, 6)), mujoco.MjData(model)
             self._compute_forces = mujoco.mj_rnePostConstraint
         self._batch = Batch(model, num_envs, threads, persistent=self._forces is not None)
@@ -110,24 +152,6 @@ class BatchBackend:
         self._bad = [getattr(mujoco.mjtWarning, f"mjWARN_BAD{q}").value for q in ("QPOS", "QVEL", "QACC")]
         self._ctrl = self._batch.bind("ctrl")
         self._views = {name: self._view_of(name) for name in names}
-
-    def _source(self, name: str) -> tuple[str, tuple]:
-        """(MjData field, index into its axes from 1 on) for a field name."""
-        mujoco = load_mujoco()
-        base, _, element = name.partition(":")
-        if not element:
-            return base, ()
-        kind = "SENSOR" if base == "sensordata" else {"geom": "GEOM", "site": "SITE"}.get(base.split("_")[0], "BODY")
-        found = mujoco.mj_name2id(self.model, getattr(mujoco.mjtObj, f"mjOBJ_{kind}"), element)
-        if found < 0:
-            raise EnvironmentFault(
-                f"the MuJoCo model has no {kind.lower()} {element!r} for the field {name!r}",
-                hint="correct FIELDS in the pack's world.py",
-            )
-        if kind == "SENSOR":
-            start = self.model.sensor_adr[found]
-            return base, (slice(start, start + self.model.sensor_dim[found]),)
-        return base, (found,)
 
     def _view_of(self, name: str) -> Tensor:
         base, index = self._sources[name]
@@ -142,7 +166,7 @@ class BatchBackend:
         return torch.from_numpy(array.copy())  # refilled by _refresh; a copy, so that a saved row can be put back
 
     def _array(self, base: str) -> np.ndarray:
-        return self._forces if base == _FORCES and self._forces is not None else self._batch.bind(base)
+        return self._forces if base == EXTERNAL_FORCES and self._forces is not None else self._batch.bind(base)
 
     def _refresh(self, ids: np.ndarray | slice) -> None:
         for name, (base, index) in self._sources.items():
@@ -160,14 +184,18 @@ class BatchBackend:
         return self._views
 
     def view(self, name: str) -> Tensor:
-        if name == "state":
-            return torch.from_numpy(self._state)
         return self._views[name]
+
+    def state(self) -> dict[str, Tensor]:
+        return {"physics": torch.from_numpy(self._state)}
+
+    def snapshot(self, id: int) -> np.ndarray:
+        return self._state[id]
 
     def set(self, name: str, ids: np.ndarray, values: Tensor) -> None:
         self.view(name)[torch.from_numpy(ids)] = values
 
-    def step(self, ctrl: Tensor, nstep: int) -> np.ndarray:
+    def step(self, ctrl: Tensor, nstep: int) -> Tensor:
         from mujoco.batch import SimulationError
 
         self._ctrl[:] = ctrl.numpy()
@@ -191,7 +219,7 @@ class BatchBackend:
         if self._forces is not None:
             self._measure_forces(self._forces, good)
         self._refresh(good)
-        return faults
+        return torch.from_numpy(blown)
 
     def reset(self, ids: np.ndarray) -> None:
         self._batch.reset(np.sort(ids).astype(np.int32), stage=0)  # Batch wants ascending ids

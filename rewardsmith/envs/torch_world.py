@@ -56,13 +56,14 @@ class TorchWorld(TensorWorld):
         horizon: int,
         featurize: Callable[[dict[str, Tensor]], dict[str, Tensor]],
         draw: Callable[[np.ndarray, int], np.ndarray],
+        device: torch.device,
     ) -> None:
         """Args:
         featurize: raw fields to named features.
         draw: (state (n,), size) to a picture.
         """
         self._task, self._featurize, self._draw = task, featurize, draw
-        self.action, self.horizon = action, horizon
+        self.action, self.horizon, self.device = action, horizon, device
         state = self._start(np.zeros(1, dtype=np.uint64))
         self._allocate(num_envs, task.observation(state).shape[1])
         self._state = state.new_zeros(num_envs, state.shape[1])
@@ -74,7 +75,7 @@ class TorchWorld(TensorWorld):
     def reset(self, ids: np.ndarray, seeds: np.ndarray) -> None:
         if len(ids) == 0:
             return
-        rows = torch.from_numpy(np.asarray(ids, dtype=np.int64))
+        rows = torch.from_numpy(np.asarray(ids, dtype=np.int64)).to(self.device)
         self._state[rows] = self._start(seeds)
         self.obs[rows] = self._task.observation(self._state[rows]).float()
         self._begin(rows)

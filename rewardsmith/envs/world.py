@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rewardsmith.errors import EnvironmentFault
 from rewardsmith.types import ActionSpec
 
 
@@ -28,6 +29,7 @@ class VecWorld(ABC):
         info: further numbers of the last step that metrics may use, each (B,); "is_success" where there is one.
         horizon: steps after which an episode is truncated.
         can_restore: whether `get_state` and `set_state` continue bit-exactly.
+        device: where all these tensors live. `reset` and the states of episodes stay on the host.
     """
 
     num_envs: int
@@ -45,13 +47,13 @@ class VecWorld(ABC):
     info: dict[str, Tensor]
 
     def _allocate(self, num_envs: int, obs_dim: int) -> None:
-        """Make the buffers of the attributes above."""
+        """Make the buffers of the attributes above on `device`."""
         self.num_envs, self.obs_dim = num_envs, obs_dim
-        self.obs = torch.zeros(num_envs, obs_dim)
-        self.terminated = torch.zeros(num_envs, dtype=torch.bool)
-        self.truncated = torch.zeros(num_envs, dtype=torch.bool)
-        self.diverged = torch.zeros(num_envs, dtype=torch.bool)
-        self.native_reward = torch.zeros(num_envs, dtype=torch.float64)
+        self.obs = torch.zeros(num_envs, obs_dim, device=self.device)
+        self.terminated = torch.zeros(num_envs, dtype=torch.bool, device=self.device)
+        self.truncated = torch.zeros_like(self.terminated)
+        self.diverged = torch.zeros_like(self.terminated)
+        self.native_reward = torch.zeros(num_envs, dtype=torch.float64, device=self.device)
         self.info = {}
 
     @abstractmethod
@@ -64,6 +66,10 @@ class VecWorld(ABC):
 
         Rows that are done must be reset first.
         """
+
+    def ended(self) -> np.ndarray:
+        """Rows (k,) int64 whose episode ended in the last step: all of a step that the host has to know."""
+        return np.flatnonzero((self.terminated | self.truncated).numpy(force=True))
 
     @abstractmethod
     def fields(self) -> dict[str, Tensor]:
@@ -100,7 +106,7 @@ class TensorWorld(VecWorld):
 
     def _allocate(self, num_envs: int, obs_dim: int) -> None:
         super()._allocate(num_envs, obs_dim)
-        self._t = torch.zeros(num_envs, dtype=torch.int64)
+        self._t = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
 
     def _state_buffers(self) -> dict[str, Tensor]:
         """What a step reads, beyond the number of steps and the attributes of `VecWorld`."""
@@ -119,7 +125,7 @@ class TensorWorld(VecWorld):
     def set_state(self, ids: np.ndarray, state: dict[str, np.ndarray]) -> None:
         rows = torch.from_numpy(np.asarray(ids, dtype=np.int64))
         for name, buffer in self._restorable().items():
-            buffer[rows] = torch.from_numpy(np.ascontiguousarray(state[name])).to(self.device)
+            buffer[rows] = torch.from_numpy(np.ascontiguousarray(state[name])).to(buffer.device)
 
     def _restorable(self) -> dict[str, Tensor]:
         return {
@@ -136,3 +142,25 @@ class TensorWorld(VecWorld):
 def reset_generator(seed: int | np.integer) -> np.random.Generator:
     """The generator `gymnasium.Env.reset(seed=seed)` makes."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(int(seed))))
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that a person named; "auto" is the CUDA device where there is one, else the CPU.
+
+    Raises: EnvironmentFault: no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
+        raise EnvironmentFault(f"no such device: {name!r}", hint='name "cpu", "cuda", "cuda:0" and so on, or "auto"')
+    if kind == "cpu":
+        return torch.device("cpu")
+    found = torch.cuda.device_count()
+    index = int(number or 0)
+    if index >= found:
+        raise EnvironmentFault(
+            f"torch sees {found} CUDA devices, so there is no {name}",
+            hint="install a torch build with CUDA and the NVIDIA driver, or use cpu",
+        )
+    return torch.device("cuda", index)
