@@ -89,7 +89,10 @@ def pay(
     out = program(padded[0], shown, padded[1], memory=padded[2])
     numbers = lambda value, what: _per_row(value, len(shown), what)[:rows]
     components = {k: numbers(v, f"component {k}") for k, v in out.components.items()}
-    new_memory = {k: v[:rows] for k, v in out.memory.items()} if out.memory is not None else None
+    new_memory = None
+    if out.memory is not None:
+        _require_rows(out.memory, len(shown))
+        new_memory = {k: v[:rows] for k, v in out.memory.items()}
     return Paid(numbers(out.total, "the total"), components, new_memory)
 
 
@@ -103,6 +106,13 @@ def _per_row(value: Any, rows: int, what: str) -> Tensor:
     if tuple(value.shape) not in ((rows,), (rows, 1)):
         raise ValueError(f"{what} has the shape {tuple(value.shape)} for {rows} rows")
     return value.reshape(rows).float()
+
+
+def _require_rows(memory: Mapping[str, Tensor], rows: int) -> None:
+    """Raises: ValueError: an entry of the memory has not one row for each."""
+    for name, value in memory.items():
+        if tuple(value.shape[:1]) != (rows,):
+            raise ValueError(f"memory {name} has the shape {tuple(value.shape)} for {rows} rows")
 
 
 def rollout_rewards(
@@ -248,7 +258,7 @@ def _like(memory: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> Mapping
 
     Raises: ValueError: it is not.
     """
-    form = lambda m: {k: (str(v.dtype).removeprefix("torch."), *v.shape) for k, v in sorted(m.items())}
+    form = lambda m: {k: f"{str(v.dtype).removeprefix('torch.')}{tuple(v.shape[1:])}" for k, v in sorted(m.items())}
     if form(memory) != form(before):
         raise ValueError(f"the memory changes its form from {form(before)} to {form(memory)}")
     return memory
