@@ -130,12 +130,11 @@ class MujocoWorld(TensorWorld):
         for name, buffer in self._before.items():
             buffer.copy_(views[name.removeprefix(BEFORE)])
         self.diverged.copy_(self._backend.step(action, self._frame_skip))
-        self._t += 1
         self.obs.copy_(self._task.observation(self._fields))
         if self.measures_native:
             self.native_reward.copy_(self._task.native_reward(self._fields, action, self._dt))
         torch.logical_or(self._task.terminated(self._fields), self.diverged, out=self.terminated)
-        torch.logical_and(self._t >= self.horizon, ~self.terminated, out=self.truncated)
+        self._count_step()
 
     def fields(self) -> dict[str, Tensor]:
         return self._shown

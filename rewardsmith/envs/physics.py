@@ -148,8 +148,10 @@ class BatchBackend:
         self._batch = Batch(model, num_envs, threads, persistent=self._forces is not None)
         self._state = self._batch.state
         self._before = self._state.copy()
-        # The warning counters that mean a blown-up simulation.
-        self._bad = [getattr(mujoco.mjtWarning, f"mjWARN_BAD{q}").value for q in ("QPOS", "QVEL", "QACC")]
+        # Counters of the warnings that mean a blown-up simulation, which follow one another.
+        bad = [getattr(mujoco.mjtWarning, f"mjWARN_BAD{q}").value for q in ("QPOS", "QVEL", "QACC")]
+        self._warnings = self._batch.warning[:, min(bad) : max(bad) + 1, 1]
+        self._none_blown = torch.zeros(num_envs, dtype=torch.bool)
         self._ctrl = self._batch.bind("ctrl")
         self._views = {name: self._view_of(name) for name in names}
 
@@ -200,26 +202,30 @@ class BatchBackend:
 
         self._ctrl[:] = ctrl.numpy()
         np.copyto(self._before, self._state)
-        raised: np.ndarray | None = None
-        self._batch.warning[:] = 0
+        raised: np.ndarray | tuple[()] = ()
         try:
             self._batch.step(nstep=nstep)
         except SimulationError as error:
             log.warning("%s", error)
             raised = np.asarray(error.ids)
-        blown = self._batch.warning[:, self._bad, 1].any(1)
-        blown |= ~np.isfinite(self._state).all(1)
-        if raised is not None:
-            blown[raised] = True
-        faults = np.flatnonzero(blown)
+        blown = self._blown(raised)
         good: np.ndarray | slice = slice(None)
-        if faults.size:  # MuJoCo has reset such a row to its defaults: back to the last real state
-            self._state[faults] = self._before[faults]
+        if blown is not None:  # MuJoCo has reset such a row to its defaults: back to the last real state
+            self._state[blown] = self._before[blown]
             good = np.flatnonzero(~blown)
         if self._forces is not None:
             self._measure_forces(self._forces, good)
         self._refresh(good)
-        return torch.from_numpy(blown)
+        return self._none_blown if blown is None else torch.from_numpy(blown)
+
+    def _blown(self, raised: np.ndarray | tuple[()]) -> np.ndarray | None:
+        """(B,) bool, rows that blew up in the last step; None: not one."""
+        if not len(raised) and not self._warnings.any() and np.isfinite(self._state).all():
+            return None
+        blown = self._warnings.any(1) | ~np.isfinite(self._state).all(1)
+        blown[list(raised)] = True
+        self._warnings[:] = 0
+        return blown
 
     def reset(self, ids: np.ndarray) -> None:
         self._batch.reset(np.sort(ids).astype(np.int32), stage=0)  # Batch wants ascending ids

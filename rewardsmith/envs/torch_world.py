@@ -89,8 +89,7 @@ class TorchWorld(TensorWorld):
         self._state = torch.where(good[:, None], state, self._state)
         self.obs.copy_(self._task.observation(self._state))
         self.terminated.copy_(self._task.terminated(self._state) | self.diverged)
-        self._t += 1
-        torch.logical_and(self._t >= self.horizon, ~self.terminated, out=self.truncated)
+        self._count_step()
 
     def fields(self) -> dict[str, Tensor]:
         return {"obs": self.obs}

@@ -103,10 +103,12 @@ class TensorWorld(VecWorld):
 
     can_restore = True
     _t: Tensor
+    _oldest: int  # no episode is older; looking at the rows is left for when one could be at the horizon
 
     def _allocate(self, num_envs: int, obs_dim: int) -> None:
         super()._allocate(num_envs, obs_dim)
         self._t = torch.zeros(num_envs, dtype=torch.int64, device=self.device)
+        self._oldest = 0
 
     def _state_buffers(self) -> dict[str, Tensor]:
         """What a step reads, beyond the number of steps and the attributes of `VecWorld`."""
@@ -118,6 +120,14 @@ class TensorWorld(VecWorld):
         self.terminated[rows] = self.truncated[rows] = self.diverged[rows] = False
         self.native_reward[rows] = 0.0
 
+    def _count_step(self) -> None:
+        """Count a step and truncate at the horizon; `terminated` is known. Rows that ended before have been reset."""
+        self._t += 1
+        self._oldest += 1
+        if self._oldest >= self.horizon:
+            torch.logical_and(self._t >= self.horizon, ~self.terminated, out=self.truncated)
+            self._oldest = int(self._t.max())
+
     def get_state(self, ids: np.ndarray) -> dict[str, np.ndarray]:
         rows = torch.from_numpy(np.asarray(ids, dtype=np.int64))
         return {name: buffer[rows].cpu().numpy() for name, buffer in self._restorable().items()}
@@ -126,6 +136,7 @@ class TensorWorld(VecWorld):
         rows = torch.from_numpy(np.asarray(ids, dtype=np.int64))
         for name, buffer in self._restorable().items():
             buffer[rows] = torch.from_numpy(np.ascontiguousarray(state[name])).to(buffer.device)
+        self._oldest = int(self._t.max())
 
     def _restorable(self) -> dict[str, Tensor]:
         return {

@@ -55,9 +55,7 @@ class LastRollout(NamedTuple):
 class _Slot(NamedTuple):
     """Views of the buffers of a rollout at one step."""
 
-    x: Tensor  # (B, inputs)
     x_by_member: Tensor  # (P, N, inputs)
-    obs: Tensor  # (B, obs_dim), in x
     raw_by_member: Tensor  # (P, N, action_width)
     raw: Tensor  # (B, action_width)
     terminated: Tensor  # (B,)
@@ -132,13 +130,15 @@ class PopulationPPO:
         self._raw = zeros(steps, self._rows, self.head.action_width)
         self._terminated = zeros(steps, self._rows, dtype=torch.bool)
         self._truncated = torch.zeros_like(self._terminated)
+        # Views are made once, because indexing costs as much as the copies themselves.
+        self._observed = list(self._x[:, :, : world.obs_dim])
+        self._remembered = list(self._x[:, :, world.obs_dim : self._used])
         by_member = lambda v: v.view(self._count, config.num_envs, -1)
         buffers = zip(self._x[:-1], self._raw, self._terminated, self._truncated, strict=True)
-        self._slots = [  # made once, because indexing costs as much as the copies themselves
-            _Slot(x, by_member(x), x[:, : world.obs_dim], by_member(raw), raw, terminated, truncated)
-            for x, raw, terminated, truncated in buffers
+        self._slots = [
+            _Slot(by_member(x), by_member(raw), raw, terminated, truncated) for x, raw, terminated, truncated in buffers
         ]
-        self._finals: list[tuple[int, Tensor, Tensor]] = []  # step, rows, inputs of truncated episodes
+        self._finals: list[tuple[int, Tensor, Tensor]] = []  # step, rows, last inputs of ended episodes
 
     @property
     def env_steps(self) -> int:
@@ -152,7 +152,7 @@ class PopulationPPO:
 
     def restart_episodes(self) -> None:
         """Begin new episodes everywhere (at the start, and at checkpoints of worlds that cannot save their state)."""
-        self._reset(torch.arange(self._rows, device=self.device))
+        self._reset(np.arange(self._rows))
         self.reward_scale.returns.zero_()
 
     def iterate(self) -> None:
@@ -177,7 +177,7 @@ class PopulationPPO:
         before = featurize_rows(world, world.fields()) if self.memory else {}
         for t, slot in enumerate(self._slots):
             self._recorder.record(t, world.fields())
-            self._observe(slot.x, slot.obs)
+            self._observe(t)
             raw = self.head.mode(actor(self._twin(slot.x_by_member), outputs_noise[t]))
             slot.raw_by_member.copy_(raw[: self._count])
             action = self.head.applied(slot.raw)
@@ -187,23 +187,21 @@ class PopulationPPO:
                 raise WorldBroke(f"{type(error).__name__}: {error}") from error
             slot.terminated.copy_(world.terminated)
             slot.truncated.copy_(world.truncated)
-            done = torch.nonzero(world.terminated | world.truncated)[:, 0]
+            ended = world.ended()
             if self.memory:
                 after = featurize_rows(world, world.fields())
                 paid.append(self.memory.step(before, action, after, world.terminated))
                 before = after
-            if len(done):
+            if len(ended):
+                done = torch.from_numpy(ended).to(self.device)
                 self._recorder.record_final(t, done, world.fields())
-                cut = done[slot.truncated[done]]
-                if len(cut):
-                    final = torch.zeros_like(slot.x)
-                    self._observe(final, final[:, : world.obs_dim])
-                    self._finals.append((t, cut, final[cut]))
-                self._reset(done)
+                self._observe(t + 1)  # the last states; the next step writes over them
+                self._finals.append((t, done, self._x[t + 1][done]))
+                self._reset(ended)
                 if self.memory:
                     before = featurize_rows(world, world.fields())
         self._recorder.record(steps, world.fields())
-        self._observe(self._x[steps], self._x[steps, :, : world.obs_dim])
+        self._observe(steps)
         return stack_paid(paid) if self.memory else None
 
     def _actor(self) -> Actor:
@@ -221,20 +219,19 @@ class PopulationPPO:
         noise = self.head.scale_noise(noise, self.net.log_std)
         return bias + pad(noise, (0, bias.shape[-1] - noise.shape[-1]))
 
-    def _observe(self, x: Tensor, obs: Tensor) -> None:
-        """Write the policy's raw input of every row into `x` (B, inputs); `obs` (B, obs_dim) is its first part."""
-        obs.copy_(self.world.obs)
+    def _observe(self, t: int) -> None:
+        """Write the policy's raw input of every row into the buffer of step `t`."""
+        self._observed[t].copy_(self.world.obs)
         if self.memory:
-            x[:, self.world.obs_dim : self._used] = self.memory.flat
+            self._remembered[t].copy_(self.memory.flat)
 
-    def _reset(self, rows: Tensor) -> None:
-        ids = rows.numpy(force=True)
+    def _reset(self, ids: np.ndarray) -> None:
         try:
             self.world.reset(ids, self.seeds.draw(ids))
         except Exception as error:  # a boundary, as in `_collect`
             raise WorldBroke(f"{type(error).__name__}: {error}") from error
         if self.memory:
-            self.memory.reset(rows)
+            self.memory.reset(torch.from_numpy(ids).to(self.device))
 
     def _normalized(self, x: Tensor) -> Tensor:
         return self.normalizer(x) if self.config.normalize_obs else x
@@ -248,7 +245,8 @@ class PopulationPPO:
     def _learn(self, paid: list[Paid | str] | None) -> None:
         c, steps, count, n = self.config, self.config.rollout_steps, self._count, self.config.num_envs
         shape = (steps, count, n)
-        seen = torch.isfinite(self._x).view(steps + 1, count, n, -1).all(2).all(0)  # (P, inputs)
+        # Finite only if every term is: no sum of float32 numbers overflows float64.
+        seen = torch.isfinite(self._x.view(steps + 1, count, n, -1).sum((0, 2), dtype=torch.float64))  # (P, inputs)
         obs_dim = self.world.obs_dim
         self._fail_where(~seen[:, :obs_dim].all(1), "crashed_env", "the environment gave an observation not finite")
         self._fail_where(~seen[:, obs_dim:].all(1), "crashed_reward", "the reward's memory was not finite")
@@ -298,6 +296,10 @@ class PopulationPPO:
         t = torch.cat([torch.full_like(rows, step) for step, rows, _ in self._finals])
         rows = torch.cat([rows for _, rows, _ in self._finals])
         x = torch.cat([x for _, _, x in self._finals])
+        cut = self._truncated[t, rows]
+        t, rows, x = t[cut], rows[cut], x[cut]
+        if not len(t):
+            return
         member = rows // self.config.num_envs
         # k-th truncated state of its member: its place in the member's blocks
         order = torch.argsort(member, stable=True)
