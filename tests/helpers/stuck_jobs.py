@@ -24,9 +24,9 @@ def main() -> None:
     result = Path(spec["result"])
     match spec["do"]:
         case "long and alive":
-            beat_for(5.0)
+            beat_for(6.0)
         case "never a sign":
-            time.sleep(5.0)
+            time.sleep(6.0)
         case "falls silent":
             beat_for(0.2)
             time.sleep(600)

@@ -342,12 +342,12 @@ def test_stuck_and_killed_processes_cost_only_the_members_to_blame(tmp_path: Pat
     graph = tmp_path / "graph.json"
     graph.write_text(json.dumps({"program": "GoNear"}))
     results = train_population(
-        env, Goal(kind="native"), {"a": graph}, seeds=[0, 7, 8], ppo=ppo, engine=LocalEngine(workers=1, stall_s=3.0),
+        env, Goal(kind="native"), {"a": graph}, seeds=[0, 7, 8], ppo=ppo, engine=LocalEngine(workers=1, stall_s=4.0),
         out=tmp_path / "all", racing=False, module="tests.helpers.bad_worlds",
     )  # fmt: skip
     healthy, stuck, killed = results["a"].members
     assert healthy.state == "trained"
-    assert stuck.state == "crashed_env" and "no sign of life for 3 s" in stuck.error
+    assert stuck.state == "crashed_env" and "no sign of life for 4 s" in stuck.error
     assert killed.state == "crashed_env" and "SIGKILL" in killed.error
     job = tiny_job(tmp_path / "one", [("a", 0)], ppo)
     bad_worlds.run(job.model_copy(update={"env": env, "programs": {"a": str(graph)}}))
