@@ -5,7 +5,7 @@ rows, and a row must not change because another one was reset.
 
 All of it is tested on warp's CPU device, graphs included; nothing has been run on a GPU yet. There, `step` and
 `forward` read nothing back to the host, except that without `captured` the solver asks after each iteration whether it
-is done.
+is done. Torch has to work on its default stream there, with which warp's streams keep their order.
 """
 
 from __future__ import annotations
