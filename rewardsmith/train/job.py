@@ -202,7 +202,7 @@ class _Shard:
                 world, ppo, [r.member for r in group], self._programs, root=self._job.seed_root
             )
             together.resume()
-        except WorldBroke as error:
+        except (WorldBroke, EnvironmentFault) as error:
             self._blame(group, str(error))
             together.close()
             return None

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rewardsmith.errors import EnvironmentFault
 from rewardsmith.train.job import TrainJob, run_train_job
 from rewardsmith.train.jobfile import work
 from rewardsmith.train.seeding import EpisodeSeeds
@@ -24,7 +25,7 @@ from rewardsmith.types import ActionSpec, MemberResult
 from tests.helpers import tiny_worker
 from tests.helpers.tiny_world import CONTINUOUS, PointEnvironment, PointWorld
 
-Fault = Literal["nan", "inf", "raise", "raise_in_reset", "diverge", "hang", "kill"]
+Fault = Literal["nan", "inf", "raise", "raise_in_reset", "raise_in_restore", "diverge", "hang", "kill"]
 
 
 def episode_seeds(seeds: Sequence[int], num_envs: int, *, root: int = 0, episodes: int = 100) -> frozenset[int]:
@@ -82,6 +83,8 @@ class FaultyWorld(PointWorld):
         super().set_state(ids, state)
         for fault, rows in self._faulty.items():
             rows[ids] = state[fault]
+            if fault == "raise_in_restore" and rows[ids].any():
+                raise EnvironmentFault("no such save game")
 
 
 class FaultyEnvironment(PointEnvironment):

@@ -334,6 +334,17 @@ def test_a_faulty_environment_ends_the_members_that_meet_it(
         assert results[member].state == state and says in results[member].error
 
 
+def test_an_environment_that_cannot_go_on_from_a_checkpoint_ends_its_member(train, tmp_path: Path) -> None:
+    environment = FaultyEnvironment({"raise_in_restore": [7]}, num_envs=SMALL.num_envs, at=1)
+    members = [("a", 0), ("a", 7)]
+    train(members, HEALTHY, environment=environment, out=tmp_path / "all", until_steps=120)
+    results = train(members, HEALTHY, environment=environment, out=tmp_path / "all")
+    assert results["a", 7].state == "crashed_env" and "no such save game" in results["a", 7].error
+    assert results["a", 7].env_steps == 120
+    train([("a", 0)], HEALTHY, environment=environment, out=tmp_path / "one")
+    assert files_of(tmp_path / "all", "a", 0) == files_of(tmp_path / "one", "a", 0)
+
+
 def test_stuck_and_killed_processes_cost_only_the_members_to_blame(tmp_path: Path) -> None:
     """In the second rollout: every member goes on alone from its checkpoint, and the bad ones fail again."""
     ppo = SMALL.model_copy(update={"env_steps": 120, "rollout_steps": 10, "checkpoint_steps": 30, "evaluations": 1})
