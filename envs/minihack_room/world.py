@@ -10,4 +10,4 @@ FIELDS = ("glyphs:crop", "blstats", "message", "inv_oclasses", "internal", "end_
 def observation(fields):
     crop = fields["glyphs:crop"]
     offset, seen = nearest(crop, STAIRS_DOWN)
-    return torch.cat([offset / 5, seen[:, None].float(), blocked(crop).float()], 1)
+    return torch.cat([offset / 5, seen[:, None], blocked(crop)], 1)

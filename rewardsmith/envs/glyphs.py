@@ -26,25 +26,27 @@ OBJECT_CLASSES = 18
 10 spellbooks, 11 wands, 12 coins, 13 gems, 14 rocks, 15 iron balls, 16 chains, 17 venom."""
 
 
+_SIDE = 2 * REACH + 1
+_NOWHERE = _SIDE * _SIDE
+_OFFSETS = torch.tensor([(i % _SIDE - REACH, i // _SIDE - REACH) for i in range(_NOWHERE)] + [(0, 0)]).float()
+_DISTANCES = _OFFSETS[:_NOWHERE].abs().amax(1)
+_NEIGHBOURS = torch.tensor([(REACH + south) * _SIDE + REACH + east for east, south in DIRECTIONS])
+_SOLID = torch.zeros(OUTSIDE + 1, dtype=torch.bool)
+_SOLID[STONE : LAST_WALL + 1] = _SOLID[IRON_BARS] = _SOLID[TREE] = _SOLID[OUTSIDE] = True
+
+
 def nearest(crop: Tensor, glyph: int) -> tuple[Tensor, Tensor]:
     """Where the nearest square showing `glyph` lies in crops (M, 11, 11): squares east and south of the agent (M, 2)
     float32, zero where there is none, and whether there is one (M,) bool."""
-    side = 2 * REACH + 1
-    steps = torch.arange(side, device=crop.device) - REACH
-    distance = torch.maximum(steps.abs()[:, None], steps.abs()[None, :]).flatten()
-    far = torch.where((crop == glyph).flatten(1), distance, side)
-    least, square = far.min(1)
-    seen = least < side
-    offset = torch.stack([square % side, square // side], 1) - REACH
-    return torch.where(seen[:, None], offset, 0).float(), seen
+    least, square = torch.where(crop.flatten(1) == glyph, _DISTANCES, _SIDE).min(1)
+    seen = least < _SIDE
+    return _OFFSETS[torch.where(seen, square, _NOWHERE)], seen
 
 
 def blocked(crop: Tensor) -> Tensor:
     """Whether the eight squares around the agent hold a wall, stone, a tree, bars or the edge of the map: (M, 8) bool,
     in the order of DIRECTIONS. Unlit squares that nobody has seen yet look like stone."""
-    around = torch.stack([crop[:, REACH + south, REACH + east] for east, south in DIRECTIONS], 1)
-    wall = (around >= STONE) & (around <= LAST_WALL)
-    return wall | (around == IRON_BARS) | (around == TREE) | (around == OUTSIDE)
+    return _SOLID[crop.flatten(1)[:, _NEIGHBOURS].long()]
 
 
 def class_counts(classes: Tensor) -> Tensor:

@@ -99,7 +99,8 @@ class NleWorld(VecWorld):
         self._fields = {field: torch.from_numpy(self._field_array(field)) for field in task.FIELDS}
         self._allocate(num_envs, task.observation(self._fields).shape[1])
         self.info = {"is_success": torch.zeros(num_envs, dtype=torch.float64)}
-        self._reward = self.native_reward.numpy()
+        self._reward, self._success = self.native_reward.numpy(), self.info["is_success"].numpy()
+        self._terminated, self._truncated = self.terminated.numpy(), self.truncated.numpy()
         self._t = np.zeros(num_envs, np.int64)
         self._tiles: np.ndarray | None = None
 
@@ -133,10 +134,11 @@ class NleWorld(VecWorld):
         """Everything that follows from the games' state."""
         for crop in self._crops.values():
             crop.refresh()
-        ended, out_of_time = self._end_status > 0, (self._end_status == ABORTED) | (self._t >= self.horizon)
-        self.terminated.copy_(torch.from_numpy(ended))
-        self.truncated.copy_(torch.from_numpy(out_of_time & ~ended))
-        self.info["is_success"].copy_(torch.from_numpy(self._end_status == SUCCESS))
+        np.greater(self._end_status, 0, out=self._terminated)
+        np.greater_equal(self._t, self.horizon, out=self._truncated)
+        self._truncated |= self._end_status == ABORTED
+        self._truncated &= ~self._terminated
+        np.equal(self._end_status, SUCCESS, out=self._success)
         self.obs.copy_(self._task.observation(self._fields))
 
     def fields(self) -> dict[str, Tensor]:

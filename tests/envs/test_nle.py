@@ -138,13 +138,13 @@ def test_the_moon_comes_from_the_seed_and_not_from_todays_date():
     [
         ([SOUTH, NORTH, NORTH_WEST], 2, True, 1.0, (0, 0), b""),
         ([WEST, EAST, EAST], 1, True, 0.0, (2, 1), b"You fall into the lava!  You burn to a crisp..."),
-        ([SOUTH, NORTH, SOUTH, SOUTH], -1, False, 0.0, (1, 3), b""),
+        ([SOUTH, SOUTH, SOUTH, SOUTH], -1, False, -0.01, (1, 3), b"It's solid stone."),
     ],
     ids=["success", "death", "step limit"],
 )
 def test_at_the_end_the_last_live_observation_is_shown(moves, end_status, terminated, reward, place, message):
     """NLE itself shows zeros and a blank map then."""
-    world = world_of("MiniHack-Navigation-Custom-v0", 2, limit=4, des_file=lava())
+    world = world_of("MiniHack-Navigation-Custom-v0", 2, limit=4, horizon=len(moves), des_file=lava())
     native = stock("MiniHack-Navigation-Custom-v0", limit=4, des_file=lava())
     start_alike(world, native, 3)
     world.reset(np.array([1]), seeds(4))
@@ -178,10 +178,12 @@ def test_at_the_end_the_last_live_observation_is_shown(moves, end_status, termin
 def test_the_worlds_own_step_limit_truncates_too():
     world = world_of(ROOM, horizon=3)
     world.reset(np.array([0]), seeds(1))
-    for t in range(3):
+    for t in range(5):
         world.step(torch.tensor([WEST]))
         assert not world.terminated[0] and bool(world.truncated[0]) == (t == 2)
-    assert world.fields()["end_status"][0] == 0
+        assert world.fields()["end_status"][0] == 0
+        if world.truncated[0]:
+            world.reset(np.array([0]), seeds(1))
 
 
 def test_crops_are_those_of_minihack_even_at_the_edges():
@@ -354,6 +356,16 @@ def test_numbers_of_glyphs_are_nethacks():
     screen = {"STONE": 0, "LAST_WALL": 11, "IRON_BARS": 17, "TREE": 18, "FLOOR": 19, "STAIRS_UP": 23, "STAIRS_DOWN": 24}
     assert {name: getattr(glyphs, name) - offset for name in screen} == screen
     assert glyphs.OUTSIDE > nethack.MAX_GLYPH
+
+
+def test_walls_bars_trees_and_the_edge_block_the_way():
+    """North stone, east the last wall, south bars, west a tree, north-east the edge; doors, floor and stairs do not."""
+    door = 2371
+    around = (glyphs.STONE, glyphs.LAST_WALL, glyphs.IRON_BARS, glyphs.TREE, glyphs.OUTSIDE, door, glyphs.FLOOR, 2383)
+    crop = torch.full((1, 11, 11), glyphs.FLOOR)
+    for (east, south), glyph in zip(glyphs.DIRECTIONS, around, strict=True):
+        crop[0, 5 + south, 5 + east] = glyph
+    assert glyphs.blocked(crop)[0].tolist() == [True] * 5 + [False] * 3
 
 
 def test_the_nearest_of_several_is_found():
