@@ -6,6 +6,7 @@ may be diagonal.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,25 +29,28 @@ OBJECT_CLASSES = 18
 
 _SIDE = 2 * REACH + 1
 _NOWHERE = _SIDE * _SIDE
-_OFFSETS = torch.tensor([(i % _SIDE - REACH, i // _SIDE - REACH) for i in range(_NOWHERE)] + [(0, 0)]).float()
-_DISTANCES = _OFFSETS[:_NOWHERE].abs().amax(1)
-_NEIGHBOURS = torch.tensor([(REACH + south) * _SIDE + REACH + east for east, south in DIRECTIONS])
-_SOLID = torch.zeros(OUTSIDE + 1, dtype=torch.bool)
+_OFFSETS = np.array([(i % _SIDE - REACH, i // _SIDE - REACH) for i in range(_NOWHERE)] + [(0, 0)], np.float32)
+_DISTANCES = np.abs(_OFFSETS[:_NOWHERE]).max(1)
+_NEIGHBOURS = np.array([(REACH + south) * _SIDE + REACH + east for east, south in DIRECTIONS])
+_SOLID = np.zeros(OUTSIDE + 1, bool)
 _SOLID[STONE : LAST_WALL + 1] = _SOLID[IRON_BARS] = _SOLID[TREE] = _SOLID[OUTSIDE] = True
+
+# NumPy inside: a world asks these after every step for a few rows, where torch takes twice as long.
 
 
 def nearest(crop: Tensor, glyph: int) -> tuple[Tensor, Tensor]:
-    """Where the nearest square showing `glyph` lies in crops (M, 11, 11): squares east and south of the agent (M, 2)
-    float32, zero where there is none, and whether there is one (M,) bool."""
-    least, square = torch.where(crop.flatten(1) == glyph, _DISTANCES, _SIDE).min(1)
-    seen = least < _SIDE
-    return _OFFSETS[torch.where(seen, square, _NOWHERE)], seen
+    """Where the nearest square showing `glyph` lies in crops (M, 11, 11) on the CPU: squares east and south of the
+    agent (M, 2) float32, zero where there is none, and whether there is one (M,) bool."""
+    shows = crop.numpy().reshape(-1, _NOWHERE) == glyph
+    seen = shows.any(1)
+    square = np.where(shows, _DISTANCES, _SIDE).argmin(1)
+    return torch.from_numpy(_OFFSETS[np.where(seen, square, _NOWHERE)]), torch.from_numpy(seen)
 
 
 def blocked(crop: Tensor) -> Tensor:
-    """Whether the eight squares around the agent hold a wall, stone, a tree, bars or the edge of the map: (M, 8) bool,
-    in the order of DIRECTIONS. Unlit squares that nobody has seen yet look like stone."""
-    return _SOLID[crop.flatten(1)[:, _NEIGHBOURS].long()]
+    """Whether the eight squares around the agent, crops (M, 11, 11) on the CPU, hold a wall, stone, a tree, bars or the
+    edge of the map: (M, 8) bool, in the order of DIRECTIONS. Unlit squares that nobody has seen yet look like stone."""
+    return torch.from_numpy(_SOLID[crop.numpy().reshape(-1, _NOWHERE)[:, _NEIGHBOURS]])
 
 
 def class_counts(classes: Tensor) -> Tensor:
