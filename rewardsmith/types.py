@@ -19,7 +19,7 @@ Severity = Literal["refuse", "warn", "info"]
 class Record(BaseModel):
     """Base of all records: frozen, closed, JSON in and out through pydantic."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 # --- what a reward may look at -------------------------------------------------------------------------------------

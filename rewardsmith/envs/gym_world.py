@@ -189,7 +189,10 @@ class GymWorld(VecWorld):
             array[ids] = state[key]
         for k, i in enumerate(ids):
             env = self._envs[i]
-            env.reset(seed=0)  # some environments refuse to step before their first reset
+            try:
+                env.reset(seed=0)  # some environments refuse to step before their first reset
+            except Exception as error:  # a boundary, as in `reset`
+                raise self._fault("reset", int(i), "seed 0", error) from error
             self._snapshot.set(env, {key: state[key][k] for key in state if key.startswith("env.")})
         return None
 

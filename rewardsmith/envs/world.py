@@ -123,10 +123,12 @@ class TensorWorld(VecWorld):
     def _count_step(self) -> None:
         """Count a step and truncate at the horizon; `terminated` is known. Rows that ended before have been reset."""
         self._t += 1
-        self._oldest += 1
-        if self._oldest >= self.horizon:
-            torch.logical_and(self._t >= self.horizon, ~self.terminated, out=self.truncated)
+        if self.device.type == "cpu":  # a look now and then is cheaper than a comparison every step
+            self._oldest += 1
+            if self._oldest < self.horizon:
+                return
             self._oldest = int(self._t.max())
+        torch.logical_and(self._t >= self.horizon, ~self.terminated, out=self.truncated)
 
     def get_state(self, ids: np.ndarray) -> dict[str, np.ndarray]:
         rows = torch.from_numpy(np.asarray(ids, dtype=np.int64))

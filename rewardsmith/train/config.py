@@ -43,16 +43,17 @@ class PpoConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: Literal["fast", "sb3", "gpu"] = Field(
-        default="fast", description="Defaults: ours, those of Stable-Baselines3, or ours for many environments on a GPU."
+        default="fast",
+        description="Defaults: ours, those of Stable-Baselines3, or ours for many environments on a GPU.",
     )
     device: str = Field(
         default="native",
         pattern=r"^(native|auto|cpu|cuda(:\d+)?)$",
-        description="`native`: the environment's own simulator, on the CPU. Else worlds and networks live on one device, "
-        "MuJoCo as mujoco-warp: `cuda`, `cuda:1`, `auto` (CUDA where there is one), or `cpu` (slow, for checks).",
+        description="`native`: the environment's own simulator, on the CPU. Else worlds and networks live on one "
+        "device, MuJoCo as mujoco-warp: `cuda`, `cuda:1`, `auto` (CUDA if there is one), or `cpu` (slow, for checks).",
     )
     captured: bool = Field(
-        default=False, description="Replay a step of mujoco-warp from a CUDA graph. Not yet tried on a GPU."
+        default=False, description="Replay a step of mujoco-warp from a recorded graph. Not yet tried on a GPU."
     )
     env_steps: PositiveInt = Field(default=200_000, description="Training budget per member, in env steps.")
     num_envs: PositiveInt = Field(default=16, le=65_536, description="Parallel environments per member.")
@@ -102,7 +103,7 @@ class PpoConfig(BaseModel):
                 f"minibatch_size {self.minibatch_size} exceeds num_envs * rollout_steps = {self.batch}; lower it"
             )
         if self.captured and self.device == "native":
-            raise ValueError("captured needs a device, such as cuda: the native simulators have no CUDA graphs")
+            raise ValueError("captured needs a device, such as cuda: the native simulators have no graphs to record")
         if not self.hidden or any(width % LANES for width in self.hidden):
             raise ValueError(f"hidden {self.hidden}: widths must be multiples of {LANES}, at least one layer")
         return self

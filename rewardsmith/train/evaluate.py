@@ -82,7 +82,9 @@ def evaluate(
                 starts = range(0, rows, episodes)
                 spans = [(load(p.info.memory_graph), at, at + episodes) for p, at in zip(chosen, starts, strict=True)]
                 memory = MemoryTrack(spans, rows, used.device)
-            run = _Evaluation(used, metric, PolicyStack(chosen, device=used.device), memory, evaluation_seeds(seed, episodes), record)
+            run = _Evaluation(
+                used, metric, PolicyStack(chosen, device=used.device), memory, evaluation_seeds(seed, episodes), record
+            )
             results |= dict(zip(indices, run(), strict=True))
         finally:
             if used is not world:
@@ -191,10 +193,10 @@ class _Evaluation:
                 after = featurize_rows(world, world.fields())
                 self._memory.step(before, action, after, world.terminated)
                 before = after
-            ids = torch.nonzero(over)[:, 0]
+            ids = world.ended()
             if len(ids):
-                self._recorder.record_final(t, ids, world.fields())
-                self._reset(ids.numpy(force=True))  # also rows that are through: a done row must not be stepped on
+                self._recorder.record_final(t, torch.from_numpy(ids).to(world.device), world.fields())
+                self._reset(ids)  # also rows that are through: a done row must not be stepped on
                 if self._memory:
                     self._memory.reset(ids)
                     before = featurize_rows(world, world.fields())

@@ -50,10 +50,12 @@ class GaussianHead:
         high = np.array(spec.high if spec.high is not None else [np.inf] * self.width, dtype=np.float32)
         bounded = np.isfinite(low) & np.isfinite(high) & rescale
         self._rescales = bool(bounded.any())
-        with np.errstate(invalid="ignore"):
-            center = np.where(bounded, (high + low) / 2, 0.0).astype(np.float32)
-            half = np.where(bounded, (high - low) / 2, 1.0).astype(np.float32)
-        self._low, self._high = torch.from_numpy(low).to(device), torch.from_numpy(high).to(device)
+        with np.errstate(invalid="ignore"):  # halves first: the largest floats are bounds, too
+            center = np.where(bounded, high / 2 + low / 2, 0.0).astype(np.float32)
+            half = np.where(bounded, high / 2 - low / 2, 1.0).astype(np.float32)
+        largest = np.finfo(np.float32).max
+        self._low = torch.from_numpy(low.clip(-largest, largest)).to(device)
+        self._high = torch.from_numpy(high.clip(-largest, largest)).to(device)
         self._center, self._half = torch.from_numpy(center).to(device), torch.from_numpy(half).to(device)
 
     def noise(self, rng: np.random.Generator, steps: int, num_envs: int) -> np.ndarray:

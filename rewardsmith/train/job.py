@@ -195,8 +195,9 @@ class _Shard:
     def _assemble(self, group: list[_MemberRun]) -> _Together | None:
         """A population of the group's members, loaded from their checkpoints; None if the environment broke."""
         ppo = self._job.ppo
-        world = self._make_world(len(group) * ppo.num_envs)
-        together = _Together(group, world, self._make_world(len(group) * ppo.eval_episodes))
+        world = self._watched(self._training_world(len(group) * ppo.num_envs))
+        eval_world = self._watched(self._environment.make_world(len(group) * ppo.eval_episodes))
+        together = _Together(group, world, eval_world)
         try:
             together.population = PopulationPPO(
                 world, ppo, [r.member for r in group], self._programs, root=self._job.seed_root
@@ -208,9 +209,14 @@ class _Shard:
             return None
         return together
 
-    def _make_world(self, rows: int) -> VecWorld:
-        """A world whose every step and reset is a sign of life, for the environment is what may never return."""
-        world = self._environment.make_world(rows)
+    def _training_world(self, rows: int) -> VecWorld:
+        ppo = self._job.ppo
+        if ppo.device == "native":
+            return self._environment.make_world(rows)
+        return self._environment.make_device_world(rows, device=ppo.device, captured=ppo.captured)
+
+    def _watched(self, world: VecWorld) -> VecWorld:
+        """Every step and reset becomes a sign of life, for the environment is what may never return."""
         world.step, world.reset = self._pulse.after(world.step), self._pulse.after(world.reset)
         return world
 

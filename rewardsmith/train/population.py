@@ -138,7 +138,8 @@ class _Run:
         self, members: Sequence[Member], before: Mapping[Member, MemberResult], *, until_steps: int
     ) -> dict[Member, MemberResult]:
         """Results of all members at `until_steps`."""
-        jobs = {j.id: (j, shard) for j, shard in self._jobs(shards(members, self._engine.workers), until_steps)}
+        processes = self._engine.workers if self._base.ppo.device == "native" else 1  # one keeps a GPU busy
+        jobs = {j.id: (j, shard) for j, shard in self._jobs(shards(members, processes), until_steps)}
         results: dict[Member, MemberResult] = {}
         again: list[Member] = []
         for outcome in self._engine.run([job for job, _ in jobs.values()]):

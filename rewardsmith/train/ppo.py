@@ -28,6 +28,7 @@ from rewardsmith.train.rewards import (
     MemoryTrack,
     Paid,
     Program,
+    RolloutRewards,
     blocks_of,
     memory_width,
     rollout_rewards,
@@ -138,7 +139,7 @@ class PopulationPPO:
         self._slots = [
             _Slot(by_member(x), by_member(raw), raw, terminated, truncated) for x, raw, terminated, truncated in buffers
         ]
-        self._finals: list[tuple[int, Tensor, Tensor]] = []  # step, rows, last inputs of ended episodes
+        self._finals: list[tuple[int, np.ndarray, Tensor]] = []  # step, rows, last inputs of ended episodes
 
     @property
     def env_steps(self) -> int:
@@ -186,7 +187,7 @@ class PopulationPPO:
             except Exception as error:  # a boundary: whatever an environment raises
                 raise WorldBroke(f"{type(error).__name__}: {error}") from error
             slot.terminated.copy_(world.terminated)
-            slot.truncated.copy_(world.truncated)
+            torch.gt(world.truncated, world.terminated, out=slot.truncated)  # an episode that terminated was not cut
             ended = world.ended()
             if self.memory:
                 after = featurize_rows(world, world.fields())
@@ -196,7 +197,7 @@ class PopulationPPO:
                 done = torch.from_numpy(ended).to(self.device)
                 self._recorder.record_final(t, done, world.fields())
                 self._observe(t + 1)  # the last states; the next step writes over them
-                self._finals.append((t, done, self._x[t + 1][done]))
+                self._finals.append((t, ended, self._x[t + 1][done]))
                 self._reset(ended)
                 if self.memory:
                     before = featurize_rows(world, world.fields())
@@ -231,7 +232,7 @@ class PopulationPPO:
         except Exception as error:  # a boundary, as in `_collect`
             raise WorldBroke(f"{type(error).__name__}: {error}") from error
         if self.memory:
-            self.memory.reset(torch.from_numpy(ids).to(self.device))
+            self.memory.reset(ids)
 
     def _normalized(self, x: Tensor) -> Tensor:
         return self.normalizer(x) if self.config.normalize_obs else x
@@ -246,10 +247,7 @@ class PopulationPPO:
         c, steps, count, n = self.config, self.config.rollout_steps, self._count, self.config.num_envs
         shape = (steps, count, n)
         # Finite only if every term is: no sum of float32 numbers overflows float64.
-        seen = torch.isfinite(self._x.view(steps + 1, count, n, -1).sum((0, 2), dtype=torch.float64))  # (P, inputs)
-        obs_dim = self.world.obs_dim
-        self._fail_where(~seen[:, :obs_dim].all(1), "crashed_env", "the environment gave an observation not finite")
-        self._fail_where(~seen[:, obs_dim:].all(1), "crashed_reward", "the reward's memory was not finite")
+        seen = self._x.view(steps + 1, count, n, -1).sum((0, 2), dtype=torch.float64)  # (P, inputs)
         rewards = rollout_rewards(
             self._blocks,
             self._recorder.transitions(self.world),
@@ -259,10 +257,6 @@ class PopulationPPO:
             gamma=c.gamma,
             paid=paid,
         )
-        for i, error in rewards.errors.items():
-            self._fail(i, "crashed_reward", error)
-        means = rewards.total.double().transpose(0, 1).reshape(count, -1).mean(1).tolist()
-        self.last = LastRollout(means, rewards.components)
         done = (self._terminated | self._truncated).view(shape)
         scaled = self.reward_scale(rewards.total, done) if c.normalize_reward != "off" else rewards.total
 
@@ -284,8 +278,36 @@ class PopulationPPO:
         learn(self.net, self.head, self.adam, batch, c, streams, iteration=self.iteration, progress=progress)
         if c.normalize_obs:
             self.normalizer.update(everything[:, :-1].reshape(self._stacked, steps * n, -1))
-        finite = torch.isfinite(self.net.flat[:count]).all(1)
-        self._fail_where(~finite, "diverged", "the policy's weights are no longer finite")
+        self._look(seen, rewards)
+
+    def _look(self, seen: Tensor, rewards: RolloutRewards) -> None:
+        """The one time in an iteration that the host waits for the device: who failed, and what members were paid.
+
+        `seen`: sums of the policy's inputs, (P, inputs).
+        """
+        weights = self.net.flat[: self._count].sum(1, dtype=torch.float64)
+        seen_sums, weight_sums, reward_sums, *component_sums = to_host(
+            [seen, weights, rewards.sums, *(paid.sums for paid in rewards.paid)]
+        )
+        broken = ~np.isfinite(seen_sums)
+        obs_dim, rows = self.world.obs_dim, self.config.batch
+        components: list[dict[str, float]] = [{} for _ in self.members]
+        for paid, sums in zip(rewards.paid, component_sums, strict=True):
+            components[paid.block.start : paid.block.stop] = paid.means(sums)
+        unpaid = ~np.isfinite(reward_sums)
+        self.last = LastRollout(np.where(unpaid, 0.0, reward_sums / rows).tolist(), components)
+        for i in range(self._count):
+            if broken[i, :obs_dim].any():
+                self._fail(i, "crashed_env", "the environment gave an observation not finite")
+            if broken[i, obs_dim:].any():
+                self._fail(i, "crashed_reward", "the reward's memory was not finite")
+            if i in rewards.errors:
+                self._fail(i, "crashed_reward", rewards.errors[i])
+            if unpaid[i]:
+                where = next(p.explain(i) for p in rewards.paid if p.block.start <= i < p.block.stop)
+                self._fail(i, "crashed_reward", f"the reward was not finite ({where})")
+            if not np.isfinite(weight_sums[i]):
+                self._fail(i, "diverged", "the policy's weights are no longer finite")
         for i in self.failures:
             self._make_inert(i)
 
@@ -293,34 +315,27 @@ class PopulationPPO:
         """Write the values of states in which episodes were cut off into `bootstrap` (T, P, N)."""
         if not self._finals:
             return
-        t = torch.cat([torch.full_like(rows, step) for step, rows, _ in self._finals])
-        rows = torch.cat([rows for _, rows, _ in self._finals])
-        x = torch.cat([x for _, _, x in self._finals])
-        cut = self._truncated[t, rows]
-        t, rows, x = t[cut], rows[cut], x[cut]
-        if not len(t):
-            return
+        t = np.repeat([step for step, _, _ in self._finals], [len(rows) for _, rows, _ in self._finals])
+        rows = np.concatenate([rows for _, rows, _ in self._finals])
         member = rows // self.config.num_envs
-        # k-th truncated state of its member: its place in the member's blocks
-        order = torch.argsort(member, stable=True)
-        t, rows, x, member = t[order], rows[order], x[order], member[order]
-        counts = torch.bincount(member, minlength=self._count)
-        place = torch.arange(len(member), device=self.device) - (counts.cumsum(0) - counts)[member]
+        # The k-th ended episode of its member is the k-th row of the member's blocks.
+        order = np.argsort(member, kind="stable")
+        t, rows, member = t[order], rows[order], member[order]
+        counts = np.bincount(member, minlength=self._count)
+        place = np.arange(len(member)) - (counts.cumsum() - counts)[member]
         blocks = -(-int(counts.max()) // _BOOTSTRAP_ROWS)
-        padded_x = torch.zeros(self._count, blocks * _BOOTSTRAP_ROWS, self._inputs, device=self.device)
-        padded_x[member, place] = x
-        padded_x = self._normalized(self._twin(padded_x))
-        values = torch.cat([self.net.value(part) for part in padded_x.split(_BOOTSTRAP_ROWS, 1)], 1)
-        bootstrap.view(len(bootstrap), -1)[t, rows] = values[member, place]
+        at = [torch.from_numpy(index).to(self.device) for index in (order, t, rows, member, place)]
+        order, t, rows, member, place = at
+        x = torch.zeros(self._count, blocks * _BOOTSTRAP_ROWS, self._inputs, device=self.device)
+        x[member, place] = torch.cat([x for _, _, x in self._finals])[order]
+        x = self._normalized(self._twin(x))
+        values = torch.cat([self.net.value(part) for part in x.split(_BOOTSTRAP_ROWS, 1)], 1)
+        bootstrap.view(len(bootstrap), -1)[t, rows] = values[member, place] * self._truncated[t, rows]
 
     # --- failures --------------------------------------------------------------------------------------------------
 
     def _fail(self, member: int, state: str, error: str) -> None:
         self.failures.setdefault(member, Failure(state, error))
-
-    def _fail_where(self, bad: Tensor, state: str, error: str) -> None:
-        for i in torch.nonzero(bad)[:, 0].tolist():
-            self._fail(i, state, error)
 
     def _make_inert(self, member: int) -> None:
         """Zero a failed member's numbers so that nothing overflows while its neighbours go on."""
@@ -414,3 +429,10 @@ class PopulationPPO:
 
     def _span(self, member: int) -> tuple[int, int]:
         return member * self.config.num_envs, (member + 1) * self.config.num_envs
+
+
+def to_host(tensors: Sequence[Tensor]) -> list[np.ndarray]:
+    """The tensors' numbers as float64 arrays, for one wait for the device."""
+    flat = torch.cat([t.reshape(-1).double() for t in tensors]).numpy(force=True)
+    ends = np.cumsum([t.numel() for t in tensors])[:-1]
+    return [part.reshape(t.shape) for part, t in zip(np.split(flat, ends), tensors, strict=True)]

@@ -56,10 +56,41 @@ def blocks_of(members: Sequence[Member], programs: Mapping[str, Program]) -> lis
     return blocks
 
 
+class PaidBlock(NamedTuple):
+    """What the members of one candidate were paid in a rollout."""
+
+    block: Block
+    reward: Tensor  # (T, members, N), potential shaping included
+    components: dict[str, Tensor]  # each (T, members, N)
+    sums: Tensor  # of components (C, members) float64
+
+    def means(self, sums: np.ndarray) -> list[dict[str, float]]:
+        """Mean per step of each component, per member, from `sums` on the host; over the rows where it is finite."""
+        found: list[dict[str, float]] = [{} for _ in range(sums.shape[1])]
+        for (name, value), row in zip(self.components.items(), sums, strict=True):
+            for j, total in enumerate(row):
+                if np.isfinite(total):
+                    found[j][name] = float(total) / value[:, j].numel()
+                else:
+                    rows = value[:, j][torch.isfinite(value[:, j])].double()
+                    found[j][name] = float(rows.mean()) if len(rows) else 0.0
+        return found
+
+    def explain(self, member: int) -> str:
+        """Where a member's reward was not finite, in words."""
+        j = member - self.block.start
+        bad = sorted(k for k, v in self.components.items() if not bool(torch.isfinite(v[:, j]).all()))
+        rows = ~torch.isfinite(self.reward[:, j])
+        return f"{int(rows.sum())} of {rows.numel()} rows; components: {', '.join(bad) or 'none, only the total'}"
+
+
 class RolloutRewards(NamedTuple):
-    total: Tensor  # (T, P, N) float32, potential shaping included; zero for members in `errors`
-    components: list[dict[str, float]]  # per member: mean per step of each component
-    errors: dict[int, str]  # member index -> what went wrong
+    """All on the device, so that nobody waits for it before the updates."""
+
+    total: Tensor  # (T, P, N) float32, potential shaping included; zero for members with a reward that is not finite
+    sums: Tensor  # (P,) float64, of all a member's rewards; not finite if one of them is not
+    paid: list[PaidBlock]  # of candidates whose reward did not raise
+    errors: dict[int, str]  # member index -> what its reward raised
 
 
 class Paid(NamedTuple):
@@ -134,7 +165,7 @@ def rollout_rewards(
     """
     steps, members = len(terminated), terminated.shape[1] // num_envs
     total = torch.zeros(steps, members, num_envs, device=terminated.device)
-    components: list[dict[str, float]] = [{} for _ in range(members)]
+    rewarded: list[PaidBlock] = []
     errors: dict[int, str] = {}
     for i, block in enumerate(blocks):
         span = slice(block.start * num_envs, block.stop * num_envs)
@@ -154,13 +185,17 @@ def rollout_rewards(
             errors.update(dict.fromkeys(range(block.start, block.stop), message))
             continue
         total[:, block.start : block.stop] = reward
-        finite = torch.isfinite(reward).all(2).all(0).tolist()
-        for j, member in enumerate(range(block.start, block.stop)):
-            if not finite[j]:
-                total[:, member] = 0
-                errors[member] = f"the reward was not finite ({_where(reward[:, j], got.components, shape, j)})"
-            components[member] = _means(got.components, shape, j)
-    return RolloutRewards(total, components, errors)
+        components = {k: v.view(shape) for k, v in got.components.items()}
+        parts = [_sums(v) for v in components.values()]
+        sums = torch.stack(parts) if parts else total.new_zeros(0, shape[1])
+        rewarded.append(PaidBlock(block, reward, components, sums))
+    sums = _sums(total)
+    return RolloutRewards(torch.where(torch.isfinite(sums)[:, None], total, 0.0), sums, rewarded, errors)
+
+
+def _sums(values: Tensor) -> Tensor:
+    """(members,) float64 sums of (T, members, N); along the last dimension, so that no member changes another's."""
+    return values.transpose(0, 1).flatten(1).sum(1, dtype=torch.float64)
 
 
 def _shaping(program: Program, before: Features, after: Features, gamma: float) -> Tensor:
@@ -176,23 +211,6 @@ def _potential(program: Program, features: Features) -> Tensor:
     padded = {k: pad_rows(v) for k, v in features.items()}
     rows = len(next(iter(padded.values())))
     return _per_row(program.potential(padded), rows, "the potential")[: len(next(iter(features.values())))]
-
-
-def _means(components: Mapping[str, Tensor], shape: tuple[int, int, int], j: int) -> dict[str, float]:
-    """Mean per step of one member's components, over the rows where they are finite."""
-    means = {}
-    for name, value in components.items():
-        rows = value.view(shape)[:, j].reshape(-1).double()
-        rows = rows[torch.isfinite(rows)]
-        means[name] = float(rows.mean()) if len(rows) else 0.0
-    return means
-
-
-def _where(reward: Tensor, components: Mapping[str, Tensor], shape: tuple[int, int, int], j: int) -> str:
-    """Which components were not finite, in words, for one member's reward (T, N)."""
-    bad = sorted(k for k, v in components.items() if not bool(torch.isfinite(v.view(shape)[:, j]).all()))
-    rows = int((~torch.isfinite(reward)).sum())
-    return f"{rows} of {reward.numel()} rows; components: {', '.join(bad) or 'none, only the total'}"
 
 
 class MemoryTrack:
@@ -230,10 +248,10 @@ class MemoryTrack:
         self._refresh()
         return results
 
-    def reset(self, ids: Tensor) -> None:
+    def reset(self, ids: np.ndarray) -> None:
         """Start new episodes in rows `ids`."""
         for (_, start, stop), memory, initial in zip(self._programs, self._memory, self._initial, strict=True):
-            own = ids[(ids >= start) & (ids < stop)] - start
+            own = torch.from_numpy(ids[(ids >= start) & (ids < stop)] - start).to(self._device)
             for name, value in memory.items():
                 value[own] = initial[name]
         self._refresh()

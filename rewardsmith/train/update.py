@@ -48,8 +48,10 @@ def ppo_gradient(net: ActorCritic, head: Head, batch: Batch, config: PpoConfig) 
     """
     n = batch.x.shape[1]
     policy, value = net.trace_policy(batch.x), net.trace_value(batch.x)
-    deviation, mean = torch.std_mean(batch.advantage, 1, keepdim=True)
-    advantage = (batch.advantage - mean) / (deviation + 1e-8)
+    advantage = batch.advantage
+    if n > 1:  # a single number has no deviation
+        deviation, mean = torch.std_mean(advantage, 1, keepdim=True)
+        advantage = (advantage - mean) / (deviation + 1e-8)
     ratio = torch.exp(head.log_prob(policy.out, net.log_std, batch.raw) - batch.log_prob)
     unclipped = torch.where(advantage > 0, ratio < 1 + config.clip, ratio > 1 - config.clip)
     d_log_prob = advantage * ratio * unclipped * (-1.0 / n)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rewardsmith.engine import LocalEngine
 from rewardsmith.train import PpoConfig, load_policy, member_folder, read_metrics, train_population
+from rewardsmith.train.heads import make_head
 from rewardsmith.types import ActionSpec, EnvSpec, Goal, Member, MemberResult
 from tests.helpers import bad_worlds
 from tests.helpers.bad_worlds import Fault, FaultyEnvironment
@@ -34,6 +35,7 @@ Change = Callable[[Output, Mapping[str, Tensor]], Any]
 HEALTHY = {"a": GoNear(), "b": Shaped(), "m": ThereAndBack()}
 NEIGHBOURS = [("a", 0), ("b", 1), ("m", 0)]
 NAN, INF = math.nan, math.inf
+Train = Callable[..., dict[tuple[str, int], MemberResult]]
 
 
 class Changed(GoNear):
@@ -461,3 +463,38 @@ def test_settings_at_their_limits(case: str, train, tmp_path: Path) -> None:
         train([member], HEALTHY, ppo=ppo, out=tmp_path / "one")
         assert files_of(tmp_path / "one", *member) == files_of(tmp_path / "all", *member)
     assert np.isfinite([p.reward for r in results.values() for p in r.curve]).all()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"minibatch_size": 1}, {"num_envs": 1, "rollout_steps": 1, "minibatch_size": 1, "env_steps": 5}],
+    ids=["minibatch", "rollout"],
+)
+def test_minibatches_of_one_row(changes: dict[str, int], train: Train) -> None:
+    """Of one number there is no deviation to normalize by."""
+    results = train([("a", 0)], {"a": GoNear()}, ppo=SMALL.model_copy(update=changes))
+    assert results["a", 0].state == "trained"
+
+
+def test_bounds_near_the_largest_float() -> None:
+    """high - low overflows in float32."""
+    spec = ActionSpec(kind="continuous", shape=(1,), low=(-3.4e38,), high=(3.4e38,))
+    applied = make_head(spec, rescale=True).applied(torch.tensor([[0.0], [0.5]]))
+    assert applied[:, 0].tolist() == pytest.approx([0.0, 1.7e38], rel=1e-6)
+
+
+def test_a_broken_member_hands_no_infinity_to_unbounded_physics() -> None:
+    head = make_head(ActionSpec(kind="continuous", shape=(1,)), rescale=True)
+    assert bool(torch.isfinite(head.applied(torch.tensor([[math.nan], [0.0]]))).all())
+
+
+def test_an_action_bounded_on_one_side_survives_json() -> None:
+    spec = ActionSpec(kind="continuous", shape=(1,), low=(0.0,), high=(math.inf,))
+    assert ActionSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_a_world_that_says_both_has_terminated(train: Train, tmp_path: Path) -> None:
+    """Then nothing is bootstrapped."""
+    for name, ends in (("both", (True, True)), ("one", (True, False))):
+        train([("a", 0)], {"a": GoNear()}, environment=OddEnvironment(ends=ends), out=tmp_path / name)
+    assert same(weights(tmp_path / "both", "a", 0), weights(tmp_path / "one", "a", 0))

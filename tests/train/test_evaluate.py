@@ -157,10 +157,10 @@ def test_memory_reset_touches_the_given_rows_only() -> None:
     far = {"position": torch.full((4,), 0.9), "velocity": torch.zeros(4, 1)}
     track.step(far, torch.zeros(4, 1), far, torch.zeros(4, dtype=torch.bool))
     assert track.flat[:, 0].tolist() == [1, 1, 1, 1]
-    track.reset(torch.tensor([1, 2]))
+    track.reset(np.array([1, 2]))
     assert track.flat[:, 0].tolist() == [1, 0, 0, 1]
     saved = track.get(2, 4)
-    track.reset(torch.arange(4))
+    track.reset(np.arange(4))
     track.set(2, 4, saved)
     assert track.flat[:, 0].tolist() == [0, 0, 0, 1]
 

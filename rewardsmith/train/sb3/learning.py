@@ -16,6 +16,7 @@ from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
+from rewardsmith.engine import Pulse
 from rewardsmith.envs import resolve_env
 from rewardsmith.errors import RunError
 from rewardsmith.reward.graph import parse_graph
@@ -71,7 +72,9 @@ class _Seed:
         self._job, self._config = job, job.config
         self._environment = resolve_env(job.env.name, kwargs=dict(job.env.kwargs))
         self._metric = load_metric(self._environment, job.goal)
+        self.pulse = Pulse()
         self._world = self._environment.make_world(job.config.eval_episodes)
+        self._world.step = self.pulse.after(self._world.step)
         graph = _read_graph(job.graph)
         width = memory_width(RewardProgram(parse_graph(graph, self._environment.interface)))
         self._info = PolicyInfo(
@@ -184,6 +187,7 @@ class _Watch(BaseCallback):
         self._reward, self._rows = 0.0, 0
 
     def _on_step(self) -> bool:
+        self._seed.pulse.beat()
         infos = self.locals["infos"]
         for info in infos:
             for name, value in info["reward_components"].items():
