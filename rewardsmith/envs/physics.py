@@ -147,7 +147,7 @@ class BatchBackend:
             self._compute_forces = mujoco.mj_rnePostConstraint
         self._batch = Batch(model, num_envs, threads, persistent=self._forces is not None)
         self._state = self._batch.state
-        self._before = self._state.copy()
+        self._initial, self._before = self._state[0].copy(), self._state.copy()
         # Counters of the warnings that mean a blown-up simulation, which follow one another.
         bad = [getattr(mujoco.mjtWarning, f"mjWARN_BAD{q}").value for q in ("QPOS", "QVEL", "QACC")]
         self._warnings = self._batch.warning[:, min(bad) : max(bad) + 1, 1]
@@ -228,7 +228,10 @@ class BatchBackend:
         return blown
 
     def reset(self, ids: np.ndarray) -> None:
-        self._batch.reset(np.sort(ids).astype(np.int32), stage=0)  # Batch wants ascending ids
+        if self._forces is None:  # the state is all that a simulation keeps between two calls
+            self._state[ids] = self._initial
+        else:
+            self._batch.reset(np.sort(ids).astype(np.int32), stage=0)  # Batch wants ascending ids
 
     def forward(self, ids: np.ndarray) -> None:
         self._batch.forward(np.sort(ids).astype(np.int32))

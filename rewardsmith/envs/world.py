@@ -154,7 +154,7 @@ class TensorWorld(VecWorld):
 
 def reset_generator(seed: int | np.integer) -> np.random.Generator:
     """The generator `gymnasium.Env.reset(seed=seed)` makes."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(int(seed))))
+    return np.random.Generator(np.random.PCG64(int(seed)))
 
 
 def pick_device(name: str) -> torch.device:

@@ -21,6 +21,7 @@ from rewardsmith.train.config import LANES
 
 _BLOCK = 16
 _WIDTH = 4
+_NARROW = 16  # a product with so few columns is several times slower than its transpose
 
 
 def padded(width: int, multiple: int = _WIDTH) -> int:
@@ -187,7 +188,10 @@ class ActorCritic:
         d = d.transpose(1, 2)
         for i in range(self.depth - 1, -1, -1):
             layer, x = layers[i], trace.inputs[i]
-            layer.weight_grad.copy_(torch.bmm(d, x.transpose(1, 2)))
+            if x.shape[1] <= _NARROW:
+                layer.weight_grad.copy_(torch.bmm(x, d.transpose(1, 2)).transpose(1, 2))
+            else:
+                layer.weight_grad.copy_(torch.bmm(d, x.transpose(1, 2)))
             layer.bias_grad.copy_(d.sum(2, keepdim=True))
             if i:
                 d = self.activation.backward_(torch.bmm(layer.weight.transpose(1, 2), d), x)
