@@ -20,6 +20,13 @@ from rewardsmith.types import ActionSpec
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
+class Choice(NamedTuple):
+    """Raw actions under a policy, with what the gradient of their log-probability needs."""
+
+    log_prob: Tensor  # (P, n)
+    kept: tuple[Tensor, ...]
+
+
 class HeadGradient(NamedTuple):
     out: Tensor  # (P, n, width)
     log_std: Tensor | None  # (P, 1, A)
@@ -34,11 +41,9 @@ class Head(Protocol):
     def scale_noise(self, noise: Tensor, log_std: Tensor | None) -> Tensor: ...
     def mode(self, out: Tensor) -> Tensor: ...
     def applied(self, raw: Tensor) -> Tensor: ...
-    def log_prob(self, out: Tensor, log_std: Tensor | None, raw: Tensor) -> Tensor: ...
+    def choice(self, out: Tensor, log_std: Tensor | None, raw: Tensor) -> Choice: ...
     def entropy(self, out: Tensor, log_std: Tensor | None) -> Tensor: ...
-    def backward(
-        self, out: Tensor, log_std: Tensor | None, raw: Tensor, d_log_prob: Tensor, d_entropy: float
-    ) -> HeadGradient: ...
+    def backward(self, choice: Choice, d_log_prob: Tensor, d_entropy: float) -> HeadGradient: ...
 
 
 class GaussianHead:
@@ -73,24 +78,22 @@ class GaussianHead:
         wanted = raw * self._half + self._center if self._rescales else raw
         return torch.fmin(torch.fmax(wanted, self._low), self._high)
 
-    def log_prob(self, out: Tensor, log_std: Tensor | None, raw: Tensor) -> Tensor:
+    def choice(self, out: Tensor, log_std: Tensor | None, raw: Tensor) -> Choice:
         assert log_std is not None
-        z = (raw - out[..., : self.width]) * torch.exp(-log_std)
-        return (-0.5 * z * z - log_std - _HALF_LOG_2PI).sum(-1)
+        inverse = torch.exp(-log_std)
+        z = (raw - out[..., : self.width]) * inverse
+        at_mean = -(log_std + _HALF_LOG_2PI).sum(-1)
+        return Choice(torch.add(at_mean, (z * z).sum(-1), alpha=-0.5), (z, inverse))
 
     def entropy(self, out: Tensor, log_std: Tensor | None) -> Tensor:
         assert log_std is not None
         return (log_std + (0.5 + _HALF_LOG_2PI)).sum(-1).expand(out.shape[:2])
 
-    def backward(
-        self, out: Tensor, log_std: Tensor | None, raw: Tensor, d_log_prob: Tensor, d_entropy: float
-    ) -> HeadGradient:
-        assert log_std is not None
-        inverse = torch.exp(-log_std)
-        z = (raw - out[..., : self.width]) * inverse
+    def backward(self, choice: Choice, d_log_prob: Tensor, d_entropy: float) -> HeadGradient:
+        z, inverse = choice.kept
         dz = d_log_prob[..., None] * z
-        d_log_std = (dz * z - d_log_prob[..., None]).sum(1, keepdim=True) + d_entropy * out.shape[1]
-        return HeadGradient(dz * inverse, d_log_std)
+        d_log_std = (dz * z).sum(1, keepdim=True) - d_log_prob.sum(1)[:, None, None]
+        return HeadGradient(dz * inverse, d_log_std + d_entropy * z.shape[1])
 
 
 class SquashedHead(GaussianHead):
@@ -129,21 +132,20 @@ class CategoricalHead:
         action = raw.long()
         return action[..., 0] if self._single else action
 
-    def log_prob(self, out: Tensor, log_std: Tensor | None, raw: Tensor) -> Tensor:
+    def choice(self, out: Tensor, log_std: Tensor | None, raw: Tensor) -> Choice:
         index = raw.long()
-        logs = [torch.log_softmax(p, -1).gather(-1, index[..., i : i + 1]) for i, p in enumerate(self._parts(out))]
-        return torch.cat(logs, -1).sum(-1)
+        logs = tuple(torch.log_softmax(part, -1) for part in self._parts(out))
+        chosen = [part.gather(-1, index[..., i : i + 1]) for i, part in enumerate(logs)]
+        return Choice(torch.cat(chosen, -1).sum(-1), (index, *logs))
 
     def entropy(self, out: Tensor, log_std: Tensor | None) -> Tensor:
         logs = [torch.log_softmax(part, -1) for part in self._parts(out)]
         return torch.stack([-(p.exp() * p).sum(-1) for p in logs], -1).sum(-1)
 
-    def backward(
-        self, out: Tensor, log_std: Tensor | None, raw: Tensor, d_log_prob: Tensor, d_entropy: float
-    ) -> HeadGradient:
-        index, grads, d = raw.long(), [], d_log_prob[..., None]
-        for i, part in enumerate(self._parts(out)):
-            logs = torch.log_softmax(part, -1)
+    def backward(self, choice: Choice, d_log_prob: Tensor, d_entropy: float) -> HeadGradient:
+        index, *parts = choice.kept
+        grads, d = [], d_log_prob[..., None]
+        for i, logs in enumerate(parts):
             p = logs.exp()
             grad = -p * d
             grad.scatter_add_(-1, index[..., i : i + 1], d)

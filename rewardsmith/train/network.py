@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -38,11 +38,6 @@ class Activation(NamedTuple):
     offset: float
     backward_: Callable[[Tensor, Tensor], Tensor]  # of d and of what came out
 
-    def apply_(self, x: Tensor) -> Tensor:
-        """The nonlinearity of x / scale, in place."""
-        x = self.core_(x)
-        return x if (self.factor, self.offset) == (1, 0) else x.mul_(self.factor).add_(self.offset)
-
 
 ACTIVATIONS = {
     # tanh(x) = 2 * sigmoid(2x) - 1: the same to float32 precision, and several times cheaper on CPUs
@@ -56,7 +51,10 @@ ACTIVATIONS = {
 
 
 class Layer(NamedTuple):
-    """Views into the flat tensors: weight (P, out, in), bias (P, out, 1) and their gradients."""
+    """Views into the flat tensors: weight (2P, out, in), bias (2P, out, 1) and their gradients.
+
+    Matrix 2i belongs to member i's policy, matrix 2i + 1 to its value.
+    """
 
     weight: Tensor
     bias: Tensor
@@ -65,14 +63,24 @@ class Layer(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What a forward pass leaves for the backward pass: the input of every layer, and the output."""
+    """What a forward pass leaves for the backward pass: the input of every layer, and the outputs."""
 
-    inputs: list[Tensor]  # each (P, width of the layer's input, n)
-    out: Tensor  # (P, n, width)
+    inputs: list[Tensor]  # the first (P, inputs, n), then (2P, width, n)
+    out: Tensor  # (2P, outputs, n)
+
+    @property
+    def policy(self) -> Tensor:
+        """(P, n, outputs)."""
+        return self.out[0::2].transpose(1, 2)
+
+    @property
+    def value(self) -> Tensor:
+        """(P, n)."""
+        return self.out[1::2, 0]
 
 
 class ActorCritic:
-    """Separate networks for policy and value, P members at once.
+    """Separate networks for policy and value, P members at once, both of one shape so that they run as 2P networks.
 
     Args:
         members: P, at least 2 (a single member is paired with a twin by the caller).
@@ -80,6 +88,9 @@ class ActorCritic:
         outputs: width of the policy's output, already padded; of the value's only the first counts.
         log_std: width of the state-independent log standard deviation, 0 for none.
         activation: of the hidden layers, `tanh` or `relu`.
+
+    Attributes:
+        flat, grad: (P, 2 * half): a member's policy with its log standard deviation, then its value.
     """
 
     def __init__(
@@ -94,47 +105,44 @@ class ActorCritic:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        sizes: list[tuple[str, tuple[int, int]]] = []
-        for net, last in (("policy", outputs), ("value", padded(1))):
-            widths = [inputs, *hidden, last]
-            for i, (fan_in, fan_out) in enumerate(pairwise(widths)):
-                sizes += [(f"{net}.{i}.weight", (fan_out, fan_in)), (f"{net}.{i}.bias", (fan_out, 1))]
+        sizes: dict[str, tuple[int, int]] = {}
+        for i, (fan_in, fan_out) in enumerate(pairwise([inputs, *hidden, outputs])):
+            sizes |= {f"{i}.weight": (fan_out, fan_in), f"{i}.bias": (fan_out, 1)}
         if log_std:
-            sizes.append(("log_std", (1, log_std)))
-        offsets, end = {}, 0
-        for name, shape in sizes:
-            offsets[name] = (end, shape)
+            sizes["log_std"] = (1, log_std)
+        self._offsets: dict[str, tuple[int, tuple[int, int]]] = {}
+        end = 0
+        for name, shape in sizes.items():
+            self._offsets[name] = (end, shape)
             end += padded(math.prod(shape), _BLOCK)
-        self.flat = torch.zeros(members, padded(end, LANES), device=device, dtype=dtype)
+        self._half = padded(end, LANES)
+        self.flat = torch.zeros(members, 2 * self._half, device=device, dtype=dtype)
         self.grad = torch.zeros_like(self.flat)
-        self._offsets = offsets
         self.activation = ACTIVATIONS[activation]
+        self._offset = torch.tensor(float(self.activation.offset), device=device, dtype=dtype)
         self.depth = len(hidden) + 1
-        self.policy_layers = self._layers("policy")
-        self.value_layers = self._layers("value")
-        self.log_std = self.view("log_std") if log_std else None  # (P, 1, A)
-        self.log_std_grad = self.view("log_std", self.grad) if log_std else None
-
-    def view(self, name: str, flat: Tensor | None = None) -> Tensor:
-        """The named block of every member, (P, rows, columns), as a view of `flat` (default: the weights)."""
-        flat = self.flat if flat is None else flat
-        start, shape = self._offsets[name]
-        return flat[:, start : start + math.prod(shape)].view(flat.shape[0], *shape)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._offsets)
-
-    def _layers(self, net: str) -> list[Layer]:
-        return [
+        self._layers = [
             Layer(
-                self.view(f"{net}.{i}.weight"),
-                self.view(f"{net}.{i}.bias"),
-                self.view(f"{net}.{i}.weight", self.grad),
-                self.view(f"{net}.{i}.bias", self.grad),
+                self._both(f"{i}.weight", self.flat),
+                self._both(f"{i}.bias", self.flat),
+                self._both(f"{i}.weight", self.grad),
+                self._both(f"{i}.bias", self.grad),
             )
             for i in range(self.depth)
         ]
+        self.policy_layers = [Layer(*(v[0::2] for v in layer)) for layer in self._layers]
+        self.value_layers = [Layer(*(v[1::2] for v in layer)) for layer in self._layers]
+        self.log_std = self.view("policy", "log_std") if log_std else None  # (P, 1, A)
+        self.log_std_grad = self.view("policy", "log_std", self.grad) if log_std else None
+
+    def _both(self, name: str, flat: Tensor) -> Tensor:
+        """The named block of every network, (2P, rows, columns)."""
+        start, shape = self._offsets[name]
+        return flat.view(-1, self._half)[:, start : start + math.prod(shape)].view(-1, *shape)
+
+    def view(self, net: Literal["policy", "value"], name: str, flat: Tensor | None = None) -> Tensor:
+        """A block such as `0.weight`, `2.bias` or `log_std` of every member, (P, rows, columns), as a view."""
+        return self._both(name, self.flat if flat is None else flat)[0 if net == "policy" else 1 :: 2]
 
     def initialize(self, member: int, rng: np.random.Generator, *, inputs: int, outputs: int) -> None:
         """Orthogonal weights (gain sqrt 2; policy head 0.01, value head 1) on the unpadded block, zero elsewhere."""
@@ -149,52 +157,56 @@ class ActorCritic:
 
     def policy(self, x: Tensor) -> Tensor:
         """Policy outputs (P, n, outputs) for inputs (P, n, inputs)."""
-        return self._run(self.policy_layers, x, [])
+        return self._run(self.policy_layers, x)
 
     def value(self, x: Tensor) -> Tensor:
         """State values (P, n) for inputs (P, n, inputs)."""
-        return self._run(self.value_layers, x, [])[..., 0]
+        return self._run(self.value_layers, x)[..., 0]
 
-    def trace_policy(self, x: Tensor) -> Trace:
-        inputs: list[Tensor] = []
-        return Trace(inputs, self._run(self.policy_layers, x, inputs))
-
-    def trace_value(self, x: Tensor) -> Trace:
-        inputs: list[Tensor] = []
-        return Trace(inputs, self._run(self.value_layers, x, inputs))
-
-    def _run(self, layers: list[Layer], x: Tensor, inputs: list[Tensor]) -> Tensor:
-        """Outputs (P, n, width) for `x` (P, n, inputs); appends the input of every layer, (P, in, n), to `inputs`."""
+    def _run(self, layers: Sequence[Layer], x: Tensor) -> Tensor:
+        """Outputs (P, n, outputs) of one network of every member."""
         x = x.transpose(1, 2)
         for layer in layers[:-1]:
-            inputs.append(x)
-            scale = self.activation.scale
-            x = self.activation.apply_(torch.baddbmm(layer.bias, layer.weight, x, beta=scale, alpha=scale))
-        inputs.append(x)
+            x = self._hidden(layer.weight, layer.bias, x)
         return torch.baddbmm(layers[-1].bias, layers[-1].weight, x).transpose(1, 2)
 
-    def backward_policy(self, trace: Trace, d_out: Tensor) -> None:
-        """Write the policy network's gradient for the output gradient `d_out` (P, n, outputs)."""
-        self._backward(self.policy_layers, trace, d_out)
+    def _hidden(self, weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+        a = self.activation
+        x = a.core_(torch.baddbmm(bias, weight, x, beta=a.scale, alpha=a.scale))
+        return x if (a.factor, a.offset) == (1, 0) else torch.add(self._offset, x, alpha=a.factor, out=x)
 
-    def backward_value(self, trace: Trace, d_value: Tensor) -> None:
-        """Write the value network's gradient for `d_value` (P, n)."""
-        d_out = torch.zeros_like(trace.out)
-        d_out[..., 0] = d_value
-        self._backward(self.value_layers, trace, d_out)
+    def trace(self, x: Tensor) -> Trace:
+        """Both networks on `x` (P, n, inputs). What both read is multiplied with both weights at once."""
+        x = x.transpose(1, 2)
+        first, *rest = self._layers
+        inputs = [x]
+        x = self._hidden(_paired(first.weight), _paired(first.bias), x).view(2 * len(x), -1, x.shape[2])
+        for layer in rest[:-1]:
+            inputs.append(x)
+            x = self._hidden(layer.weight, layer.bias, x)
+        inputs.append(x)
+        return Trace(inputs, torch.baddbmm(rest[-1].bias, rest[-1].weight, x))
 
-    def _backward(self, layers: list[Layer], trace: Trace, d: Tensor) -> None:
-        """Overwrites the layers' gradients with those for the gradient `d` (P, n, width) of the output."""
-        d = d.transpose(1, 2)
-        for i in range(self.depth - 1, -1, -1):
-            layer, x = layers[i], trace.inputs[i]
-            if x.shape[1] <= _NARROW:
-                layer.weight_grad.copy_(torch.bmm(x, d.transpose(1, 2)).transpose(1, 2))
-            else:
-                layer.weight_grad.copy_(torch.bmm(d, x.transpose(1, 2)))
-            layer.bias_grad.copy_(d.sum(2, keepdim=True))
-            if i:
-                d = self.activation.backward_(torch.bmm(layer.weight.transpose(1, 2), d), x)
+    def backward(self, trace: Trace, d: Tensor) -> None:
+        """Overwrite the layers' gradients with those for the gradient `d` (2P, outputs, n) of the outputs."""
+        for i in range(self.depth - 1, 0, -1):
+            layer, x = self._layers[i], trace.inputs[i]
+            layer.weight_grad.copy_(torch.bmm(d, x.transpose(1, 2)))
+            torch.sum(d, 2, keepdim=True, out=layer.bias_grad)
+            d = self.activation.backward_(torch.bmm(layer.weight.transpose(1, 2), d), x)
+        layer, x = self._layers[0], trace.inputs[0]
+        paired = d.view(len(x), -1, d.shape[2])
+        if x.shape[1] <= _NARROW:
+            grad = torch.bmm(x, paired.transpose(1, 2)).transpose(1, 2)
+        else:
+            grad = torch.bmm(paired, x.transpose(1, 2))
+        layer.weight_grad.copy_(grad.reshape(layer.weight_grad.shape))
+        torch.sum(d, 2, keepdim=True, out=layer.bias_grad)
+
+
+def _paired(blocks: Tensor) -> Tensor:
+    """(2P, rows, columns) to (P, 2 * rows, columns), a member's two networks one below the other; a copy."""
+    return blocks.reshape(len(blocks) // 2, -1, blocks.shape[2])
 
 
 def orthogonal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:

@@ -270,7 +270,7 @@ class PopulationPPO:
         x = x_all[:, : steps * n]
         flat = lambda v: self._twin(v.transpose(0, 1).reshape(count, steps * n, *v.shape[3:]))
         raw = flat(self._raw.view(*shape, -1))
-        log_prob = self.head.log_prob(self.net.policy(x), self.net.log_std, raw)
+        log_prob = self.head.choice(self.net.policy(x), self.net.log_std, raw).log_prob
         adv = flat(advantage)
         batch = Batch(x, raw, log_prob, adv, adv + flat(values[:-1]))
         progress = self.iteration / c.iterations

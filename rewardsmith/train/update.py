@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ _BETA1, _BETA2, _ADAM_EPS = 0.9, 0.999, 1e-5
 
 
 class Batch(NamedTuple):
-    """Rows to learn from; n is a whole rollout or one minibatch."""
+    """A rollout to learn from, n rows of each member."""
 
     x: Tensor  # (P, n, inputs), normalized
     raw: Tensor  # (P, n, action_width)
@@ -40,29 +40,57 @@ def advantages(reward: Tensor, values: Tensor, done: Tensor, *, gamma: float, ga
     return discounted_sums(delta, gamma * gae_lambda * keep)
 
 
-def ppo_gradient(net: ActorCritic, head: Head, batch: Batch, config: PpoConfig) -> None:
+class Minibatch(NamedTuple):
+    """Rows of one gradient step. What does not depend on the weights is computed beforehand.
+
+    A row's part of the loss -min(r A, clip(r) A) / n has the gradient `slope` by the ratio r as long as
+    side * r < bound, and 0 beyond.
+    """
+
+    x: Tensor  # (P, n, inputs), normalized
+    raw: Tensor  # (P, n, action_width)
+    log_prob: Tensor  # (P, n), of the policy that acted
+    slope: Tensor  # (P, n)
+    side: Tensor  # (P, n), of the clipping range: 1, or -1 where less of an action is wanted
+    bound: Tensor  # (P, n)
+    target: Tensor  # (P, n), of the value
+
+
+def minibatches(batch: Batch, index: Tensor, config: PpoConfig) -> Iterator[Minibatch]:
+    """The rows `index` (parts, P, n) of a rollout, advantages normalized within each part."""
+    parts, members, n = index.shape
+    columns = [batch.x, batch.raw, *(v[..., None] for v in (batch.log_prob, batch.advantage, batch.target))]
+    packed = torch.cat(columns, 2).flatten(0, 1)
+    first_row = torch.arange(members, device=index.device)[:, None] * batch.x.shape[1]
+    rows = packed[(index + first_row).flatten()].view(parts, members, n, -1)
+    x, raw, *numbers = rows.split([batch.x.shape[2], batch.raw.shape[2], 1, 1, 1], -1)
+    log_prob, advantage, target = (v[..., 0].contiguous() for v in numbers)
+    if n > 1:  # a single number has no deviation
+        deviation, mean = torch.std_mean(advantage, 2, keepdim=True)
+        advantage = (advantage - mean) / (deviation + 1e-8)
+    side = torch.sign(advantage)
+    for parts_rows in zip(x, raw, log_prob, advantage * (-1.0 / n), side, side + config.clip, target, strict=True):
+        yield Minibatch(*parts_rows)
+
+
+def ppo_gradient(net: ActorCritic, head: Head, batch: Minibatch, config: PpoConfig) -> None:
     """Write the gradient of every member's PPO loss into `net.grad`.
 
     The loss is -min(r A, clip(r) A) + value_coef * (v - target)^2 - entropy_coef * entropy, averaged over the rows, A
     normalized within the minibatch. tests/train keeps its autograd twin.
     """
     n = batch.x.shape[1]
-    policy, value = net.trace_policy(batch.x), net.trace_value(batch.x)
-    advantage = batch.advantage
-    if n > 1:  # a single number has no deviation
-        deviation, mean = torch.std_mean(advantage, 1, keepdim=True)
-        advantage = (advantage - mean) / (deviation + 1e-8)
-    ratio = torch.exp(head.log_prob(policy.out, net.log_std, batch.raw) - batch.log_prob)
-    unclipped = torch.where(advantage > 0, ratio < 1 + config.clip, ratio > 1 - config.clip)
-    d_log_prob = advantage * ratio * unclipped * (-1.0 / n)
-    gradient = head.backward(policy.out, net.log_std, batch.raw, d_log_prob, -config.entropy_coef / n)
-    d_out = torch.zeros_like(policy.out)
-    d_out[..., : head.width] = gradient.out
+    trace = net.trace(batch.x)
+    chosen = head.choice(trace.policy, net.log_std, batch.raw)
+    ratio = torch.exp(chosen.log_prob - batch.log_prob)
+    d_log_prob = batch.slope * ratio * (batch.side * ratio < batch.bound)
+    gradient = head.backward(chosen, d_log_prob, -config.entropy_coef / n)
+    d = torch.zeros_like(trace.out)
+    d[0::2, : head.width] = gradient.out.transpose(1, 2)
+    torch.sub(trace.value, batch.target, out=d[1::2, 0]).mul_(2 * config.value_coef / n)
     if net.log_std_grad is not None and gradient.log_std is not None:
         net.log_std_grad.copy_(gradient.log_std)
-    d_value = (value.out[..., 0] - batch.target) * (2 * config.value_coef / n)
-    net.backward_policy(policy, d_out)
-    net.backward_value(value, d_value)
+    net.backward(trace, d)
 
 
 class Adam:
@@ -114,22 +142,16 @@ def learn(
         iteration: finished iterations, from which Adam's step count follows.
         progress: part of the budget that is used up, in [0, 1), for annealing.
     """
-    stacked, rows, width = batch.x.shape
-    size = config.minibatch_size
+    rows, size = batch.x.shape[1], config.minibatch_size
     parts = rows // size
-    actions = batch.raw.shape[-1]
-    columns = [batch.x, batch.raw, *(v[..., None] for v in (batch.log_prob, batch.advantage, batch.target))]
-    packed = torch.cat(columns, 2).view(stacked * rows, -1)
-    offsets = (np.arange(stacked) * rows)[:, None]
     fraction = 1 - progress if config.anneal else 1.0
     count = iteration * config.epochs * parts
     for _ in range(config.epochs):
         order = np.stack([rng.permutation(rows)[: parts * size] for rng in streams])
-        index = np.broadcast_to(order, (stacked, parts * size)) + offsets
-        index = index.reshape(stacked, parts, size).swapaxes(0, 1).reshape(-1)
-        epoch = packed[torch.from_numpy(index).to(packed.device)].view(parts, stacked, size, -1)
-        for rows_of_part in epoch:
-            x, raw, rest = rows_of_part.split([width, actions, 3], -1)
-            ppo_gradient(net, head, Batch(x, raw, rest[..., 0], rest[..., 1], rest[..., 2]), config)
+        index = torch.from_numpy(order).to(batch.x.device)
+        if len(index) < len(batch.x):  # the twin of a single member
+            index = torch.cat([index, index])
+        for part in minibatches(batch, index.view(len(index), parts, size).transpose(0, 1), config):
+            ppo_gradient(net, head, part, config)
             count += 1
             adam.step(count, fraction)

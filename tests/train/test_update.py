@@ -12,7 +12,7 @@ from torch import Tensor
 from rewardsmith.train.config import PpoConfig
 from rewardsmith.train.heads import Head, make_head
 from rewardsmith.train.network import ActorCritic, padded
-from rewardsmith.train.update import Adam, Batch, advantages, ppo_gradient
+from rewardsmith.train.update import Adam, Batch, advantages, minibatches, ppo_gradient
 from rewardsmith.types import ActionSpec
 
 ACTIONS = [
@@ -26,19 +26,19 @@ CONFIG = PpoConfig(entropy_coef=0.03, value_coef=0.7, clip=0.1, hidden=(32, 64))
 def twin_loss(net: ActorCritic, flat: Tensor, head: Head, batch: Batch, config: PpoConfig) -> Tensor:
     """The loss as the papers write it, differentiable in `flat`; summed over members, which do not interact."""
 
-    def run(name: str) -> Tensor:
+    def run(name: Literal["policy", "value"]) -> Tensor:
         x = batch.x
         for i in range(net.depth):
-            weight, bias = net.view(f"{name}.{i}.weight", flat), net.view(f"{name}.{i}.bias", flat)
+            weight, bias = net.view(name, f"{i}.weight", flat), net.view(name, f"{i}.bias", flat)
             x = x @ weight.mT + bias.mT
             x = getattr(torch, config.activation)(x) if i < net.depth - 1 else x
         return x
 
     out, value = run("policy"), run("value")[..., 0]
-    log_std = net.view("log_std", flat) if net.log_std is not None else None
+    log_std = net.view("policy", "log_std", flat) if net.log_std is not None else None
     a = batch.advantage
     a = (a - a.mean(1, keepdim=True)) / (a.std(1, keepdim=True) + 1e-8)
-    ratio = torch.exp(head.log_prob(out, log_std, batch.raw) - batch.log_prob)
+    ratio = torch.exp(head.choice(out, log_std, batch.raw).log_prob - batch.log_prob)
     policy_loss = -torch.minimum(ratio * a, ratio.clamp(1 - config.clip, 1 + config.clip) * a).mean(1)
     value_loss = ((value - batch.target) ** 2).mean(1)
     entropy = head.entropy(out, log_std).mean(1)
@@ -67,12 +67,14 @@ def test_gradient_is_that_of_the_loss(action: ActionSpec, activation: Literal["t
     x = torch.randn(members, rows, inputs, dtype=torch.float64)
     noise = torch.from_numpy(np.stack([head.noise(np.random.default_rng(7), 1, rows)[0]] * members)).double()
     raw = head.mode(net.policy(x)[..., : head.width] + noise).double()
-    old = head.log_prob(net.policy(x), net.log_std, raw) + 0.2 * torch.randn(members, rows, dtype=torch.float64)
+    old = head.choice(net.policy(x), net.log_std, raw).log_prob + 0.2 * torch.randn(members, rows, dtype=torch.float64)
     batch = Batch(x, raw, old, torch.randn_like(old), torch.randn_like(old))
 
     flat = net.flat.clone().requires_grad_(True)
     (expected,) = torch.autograd.grad(twin_loss(net, flat, head, batch, config), flat)
-    ppo_gradient(net, head, batch, config)
+    order = torch.stack([torch.randperm(rows) for _ in range(members)])
+    (minibatch,) = minibatches(batch, order[None], config)
+    ppo_gradient(net, head, minibatch, config)
     assert expected.abs().max() > 1e-3
     torch.testing.assert_close(net.grad, expected, rtol=1e-9, atol=1e-11)
 
@@ -82,12 +84,12 @@ def test_log_probabilities_are_those_of_torch() -> None:
     head = make_head(ACTIONS[0], rescale=False)
     raw = torch.randn(2, 6, 3)
     reference = torch.distributions.Normal(out[..., :3], log_std.exp().expand(2, 6, 3))
-    torch.testing.assert_close(head.log_prob(out, log_std, raw), reference.log_prob(raw).sum(-1))
+    torch.testing.assert_close(head.choice(out, log_std, raw).log_prob, reference.log_prob(raw).sum(-1))
     torch.testing.assert_close(head.entropy(out, log_std), reference.entropy().sum(-1))
     head = make_head(ACTIONS[1], rescale=False)
     index = torch.randint(4, (2, 6, 1))
     reference = torch.distributions.Categorical(logits=out[..., :4])
-    torch.testing.assert_close(head.log_prob(out, None, index.float()), reference.log_prob(index[..., 0]))
+    torch.testing.assert_close(head.choice(out, None, index.float()).log_prob, reference.log_prob(index[..., 0]))
 
 
 def test_samples_follow_the_probabilities() -> None:
