@@ -69,6 +69,8 @@ class VecWorld(ABC):
 
     def ended(self) -> np.ndarray:
         """Rows (k,) int64 whose episode ended in the last step: all of a step that the host has to know."""
+        if self.device.type == "cpu":
+            return np.flatnonzero(self.terminated.numpy() | self.truncated.numpy())
         return np.flatnonzero((self.terminated | self.truncated).numpy(force=True))
 
     @abstractmethod
