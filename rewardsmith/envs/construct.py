@@ -48,7 +48,9 @@ def gym_spec(name: str) -> Any:
         if id.startswith(prefix) and id not in gym.registry:
             if importlib.util.find_spec(plugin) is None:
                 raise MissingExtra(title, extra)
-            with contextlib.redirect_stderr(io.StringIO()):  # Gymnasium-Robotics prints news when it is imported
+            with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+                # Gymnasium-Robotics prints news when it is imported, and MiniHack still imports pkg_resources.
+                warnings.filterwarnings("ignore", message="pkg_resources")
                 importlib.import_module(plugin)
         if id.startswith(prefix) and plugin == "gymnasium_robotics":
             mend_robotics()
@@ -89,9 +91,10 @@ def bare_env(name: str, kwargs: Mapping[str, object]) -> gym.Env:
     spec.order_enforce = False
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="pkg_resources")  # pygame and minihack still import it
+            warnings.filterwarnings("ignore", message="pkg_resources")  # pygame still imports it
             warnings.filterwarnings("ignore", message=".*is out of date.*")
-            return gym.make(spec, max_episode_steps=-1, disable_env_checker=True, **kwargs)
+            spec.kwargs = {**spec.kwargs, **kwargs}  # not arguments of make, which has a max_episode_steps of its own
+            return gym.make(spec, max_episode_steps=-1, disable_env_checker=True)
     except (gym.error.DependencyNotInstalled, ImportError) as error:
         raise EnvironmentFault(
             f"{name} needs a package that is not installed: {error}", hint="install the package named above"

@@ -11,6 +11,7 @@ from rewardsmith.envs.environment import Environment, PackEnvironment
 from rewardsmith.envs.introspect import describe
 from rewardsmith.envs.mujoco_world import BEFORE
 from rewardsmith.envs.spaces import Leaf, observation_leaves
+from rewardsmith.errors import EnvironmentFault
 
 _ELEMENTS = {"geom": "geom", "site": "site", "cam": "camera", "light": "light"}  # else: body
 
@@ -40,6 +41,11 @@ def _common(environment: Environment, gymnasium: str, kwargs: dict[str, Any]) ->
 
 def _pack(environment: PackEnvironment) -> dict[str, Any]:
     pack = environment.pack
+    if pack.file.env.backend == "nle":
+        raise EnvironmentFault(
+            f"{pack.name} cannot be exported: NLE blanks the observation of an episode's last step",
+            hint="train and evaluate it with rewardsmith",
+        )
     env = bare_env(pack.file.env.gymnasium, environment.native_kwargs)
     try:
         leaves = observation_leaves(env.observation_space, pack.name)

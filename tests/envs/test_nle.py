@@ -17,8 +17,10 @@ import torch
 pytest.importorskip("minihack", reason="minihack is not installed")
 
 from rewardsmith.envs import glyphs, list_packs, resolve_env
+from rewardsmith.envs.construct import bare_env
 from rewardsmith.envs.nle_world import NleWorld, nle_env
 from rewardsmith.errors import EnvironmentFault, MissingExtra
+from rewardsmith.export.describe import describe_environment
 from rewardsmith.types import ActionSpec
 
 pytestmark = pytest.mark.minihack
@@ -396,3 +398,12 @@ def test_without_the_extra_the_pack_is_listed_and_says_what_it_needs(monkeypatch
     assert not info.error and "minihack" in info.about
     with pytest.raises(MissingExtra, match=r"rewardsmith\[minihack\]"):
         resolve_env("minihack_room")
+
+
+def test_a_games_own_step_limit_may_be_chosen():
+    assert bare_env("MiniHack-Room-5x5-v0", {"max_episode_steps": 7}).unwrapped._max_episode_steps == 7
+
+
+def test_games_are_not_exported():
+    with pytest.raises(EnvironmentFault, match="NLE blanks the observation"):
+        describe_environment(resolve_env("minihack_room"))
