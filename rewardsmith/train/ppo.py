@@ -330,7 +330,8 @@ class PopulationPPO:
         x[member, place] = torch.cat([x for _, _, x in self._finals])[order]
         x = self._normalized(self._twin(x))
         values = torch.cat([self.net.value(part) for part in x.split(_BOOTSTRAP_ROWS, 1)], 1)
-        bootstrap.view(len(bootstrap), -1)[t, rows] = values[member, place] * self._truncated[t, rows]
+        cut = self._truncated[t, rows]
+        bootstrap.view(len(bootstrap), -1)[t, rows] = torch.where(cut, values[member, place], 0.0)
 
     # --- failures --------------------------------------------------------------------------------------------------
 

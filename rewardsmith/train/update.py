@@ -26,6 +26,11 @@ class Batch(NamedTuple):
     advantage: Tensor  # (P, n)
     target: Tensor  # (P, n), of the value
 
+    def packed(self) -> Tensor:
+        """(P, n, inputs + action_width + 3): all columns, so that rows are picked at once."""
+        numbers = (v[..., None] for v in (self.log_prob, self.advantage, self.target))
+        return torch.cat([self.x, self.raw, *numbers], 2)
+
 
 def advantages(reward: Tensor, values: Tensor, done: Tensor, *, gamma: float, gae_lambda: float) -> Tensor:
     """Generalized advantages (T, P, N).
@@ -56,14 +61,12 @@ class Minibatch(NamedTuple):
     target: Tensor  # (P, n), of the value
 
 
-def minibatches(batch: Batch, index: Tensor, config: PpoConfig) -> Iterator[Minibatch]:
-    """The rows `index` (parts, P, n) of a rollout, advantages normalized within each part."""
+def minibatches(packed: Tensor, inputs: int, index: Tensor, config: PpoConfig) -> Iterator[Minibatch]:
+    """The rows `index` (parts, P, n) of a packed rollout, advantages normalized within each part."""
     parts, members, n = index.shape
-    columns = [batch.x, batch.raw, *(v[..., None] for v in (batch.log_prob, batch.advantage, batch.target))]
-    packed = torch.cat(columns, 2).flatten(0, 1)
-    first_row = torch.arange(members, device=index.device)[:, None] * batch.x.shape[1]
-    rows = packed[(index + first_row).flatten()].view(parts, members, n, -1)
-    x, raw, *numbers = rows.split([batch.x.shape[2], batch.raw.shape[2], 1, 1, 1], -1)
+    first_row = torch.arange(members, device=index.device)[:, None] * packed.shape[1]
+    rows = packed.flatten(0, 1)[(index + first_row).flatten()].view(parts, members, n, -1)
+    x, raw, *numbers = rows.split([inputs, packed.shape[2] - inputs - 3, 1, 1, 1], -1)
     log_prob, advantage, target = (v[..., 0].contiguous() for v in numbers)
     if n > 1:  # a single number has no deviation
         deviation, mean = torch.std_mean(advantage, 2, keepdim=True)
@@ -143,6 +146,7 @@ def learn(
         progress: part of the budget that is used up, in [0, 1), for annealing.
     """
     rows, size = batch.x.shape[1], config.minibatch_size
+    packed, inputs = batch.packed(), batch.x.shape[2]
     parts = rows // size
     fraction = 1 - progress if config.anneal else 1.0
     count = iteration * config.epochs * parts
@@ -151,7 +155,7 @@ def learn(
         index = torch.from_numpy(order).to(batch.x.device)
         if len(index) < len(batch.x):  # the twin of a single member
             index = torch.cat([index, index])
-        for part in minibatches(batch, index.view(len(index), parts, size).transpose(0, 1), config):
+        for part in minibatches(packed, inputs, index.view(len(index), parts, size).transpose(0, 1), config):
             ppo_gradient(net, head, part, config)
             count += 1
             adam.step(count, fraction)

@@ -73,7 +73,7 @@ def test_gradient_is_that_of_the_loss(action: ActionSpec, activation: Literal["t
     flat = net.flat.clone().requires_grad_(True)
     (expected,) = torch.autograd.grad(twin_loss(net, flat, head, batch, config), flat)
     order = torch.stack([torch.randperm(rows) for _ in range(members)])
-    (minibatch,) = minibatches(batch, order[None], config)
+    (minibatch,) = minibatches(batch.packed(), inputs, order[None], config)
     ppo_gradient(net, head, minibatch, config)
     assert expected.abs().max() > 1e-3
     torch.testing.assert_close(net.grad, expected, rtol=1e-9, atol=1e-11)
