@@ -125,6 +125,8 @@ def main() -> int:
     if not torch.cuda.is_available():
         print("no CUDA device: there is nothing to verify or to time here", file=sys.stderr)
         return 2
+    if not CURVES.is_file():
+        raise SystemExit(f"there is no {CURVES.name} to compare with: make it first with --make-curves, on any machine")
     curves = json.loads(CURVES.read_text(encoding="utf-8"))
     figures, missed = Figures(), []
     for pack in BUDGETS:
