@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from rewardsmith.budget import BudgetLimits
 from rewardsmith.types import EnvSpec, Record
@@ -95,6 +95,9 @@ class DesignConfig(Record):
     )
     budget: BudgetLimits = Field(default=BudgetLimits(), description="Upper limits on spending.")
     workers: PositiveInt | None = Field(default=None, description="Training processes; None is one a core.")
+    stall_s: PositiveFloat = Field(
+        default=900.0, description="A training process that shows no sign of life for so many seconds hangs and fails."
+    )
     videos: bool = Field(default=True, description="Film the winner for the report where rendering works.")
     tensorboard: bool = Field(default=False, description="Also write the curves as TensorBoard events.")
     allow_unsandboxed: bool = Field(default=False, description="Trace model code even where no jail works. Do not.")

@@ -31,6 +31,8 @@ class TrainingDefaults(Record):
     clip: PositiveFloat = Field(default=0.2, description="PPO's clip range.")
     entropy_coef: NonNegativeFloat = Field(default=0.0, description="Weight of the entropy bonus.")
     hidden: tuple[PositiveInt, ...] = Field(default=(64, 64), description="Widths of the hidden layers.")
+    activation: Literal["tanh", "relu"] = Field(default="tanh", description="Nonlinearity of the hidden layers.")
+    normalize_obs: bool = Field(default=True, description="Divide observations by their running deviation.")
 
 
 class TaskInfo(Record):

@@ -40,7 +40,9 @@ def _preflight(config: DesignConfig) -> Environment:
     if config.trainer == "sb3":
         Sb3Config.for_environment(environment, config.algo, **config.training)
     else:
-        PpoConfig.for_environment(environment, **config.training)
+        ppo = PpoConfig.for_environment(environment, **config.training)
+        if ppo.device != "native":
+            environment.make_device_world(1, device=ppo.device, captured=False)
     load_method(config.method)
     if config.model.llm != "builtin":
         open_configured(config.model, Path("desk"))

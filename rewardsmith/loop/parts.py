@@ -214,6 +214,10 @@ class Parts:
     def sb3(self) -> Sb3Config:
         return Sb3Config.for_environment(self.environment, self.config.algo, **self.config.training)
 
+    @cached_property
+    def engine(self) -> LocalEngine:
+        return LocalEngine(workers=self.config.workers, stall_s=self.config.stall_s)
+
     def train(
         self, key: str, programs: Mapping[str, Path], *, seeds: Sequence[int], racing: bool | None = None
     ) -> dict[str, TrainingResult]:
@@ -233,7 +237,7 @@ class Parts:
                 seeds=list(seeds),
                 ppo=self.ppo,
                 seed_root=self.config.seed,
-                engine=LocalEngine(workers=self.config.workers),
+                engine=self.engine,
                 out=self.folder.root,
                 name=key,
                 racing=RacingConfig(
@@ -265,7 +269,7 @@ class Parts:
             exported,
             seeds=seeds,
             config=self.sb3,
-            engine=LocalEngine(workers=self.config.workers),
+            engine=self.engine,
             out=self.folder.root,
             name=key,
             seed_root=self.config.seed,

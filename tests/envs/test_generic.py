@@ -118,9 +118,14 @@ def test_actions_of_every_kind_reach_the_environment(action, kind, shape, given)
         assert np.allclose(np.asarray(taken).ravel() - np.asarray(start).ravel(), np.ravel(given[i]))
 
 
-def test_unbounded_actions_have_no_bounds():
-    spec = build(BOX, spaces.Box(-np.inf, 1, (1,), np.float32)).interface.action
+def test_an_action_bounded_on_one_side_has_no_bounds_and_never_leaves_the_space():
+    action = spaces.Box(-np.inf, 1, (1,), np.float32)
+    environment = build(BOX, action)
+    spec = environment.interface.action
     assert spec.low is None and spec.high is None
+    world = started(environment)
+    world.step(torch.tensor([[-5.0], [3.0]]))
+    assert [env.taken[-1].tolist() for env in world._envs] == [[-5.0], [1.0]]
 
 
 @pytest.mark.parametrize(

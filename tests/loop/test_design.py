@@ -270,6 +270,14 @@ def test_an_environment_that_does_not_exist_asks_no_model(tmp_path) -> None:
         assert server.requests == []
 
 
+def test_a_gpu_that_is_not_there_asks_no_model(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    with ModelServer([SPEED]) as server:
+        with pytest.raises(EnvironmentFault, match="CUDA"):
+            rewardsmith.design_reward(asking(server.url, training={"preset": "gpu"}), runs=tmp_path)
+        assert server.requests == []
+
+
 def test_a_reward_that_ends_the_process_is_refused_at_last(tmp_path) -> None:
     """What three processes that were killed in the middle of checking it leave behind."""
     deadly, fine = (text.split("```python\n")[1].split("```")[0] for text in (SPEED, HEIGHT))
