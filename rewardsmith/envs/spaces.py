@@ -62,9 +62,10 @@ def native_actions(space: gym.Space) -> Callable[[Tensor], list]:
         return lambda a: list((a.numpy() + start_vector).astype(space.dtype))
     if isinstance(space, spaces.MultiBinary):
         return lambda a: list(a.numpy().astype(space.dtype))
+    assert isinstance(space, spaces.Box)
     # Bounded on some sides only, an action has no `low` and `high` that would bound it elsewhere. The result is a copy:
     # some environments keep a reference to the action they were given.
-    shape, low, high = space.shape or (), space.low, space.high
+    shape, low, high = space.shape, space.low, space.high
     return lambda a: list(np.clip(a.numpy().reshape(-1, *shape), low, high).astype(space.dtype, copy=False))
 
 

@@ -6,14 +6,14 @@ Rewards with memory are the exception: their memory is part of the policy's inpu
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rewardsmith.train.recorder import Features, Transitions, pad_rows
+from rewardsmith.train.recorder import Features, Transitions, pad_rows, padded_rows
 from rewardsmith.types import Member
 
 
@@ -62,7 +62,7 @@ class PaidBlock(NamedTuple):
     block: Block
     reward: Tensor  # (T, members, N), potential shaping included
     components: dict[str, Tensor]  # each (T, members, N)
-    sums: Tensor  # of components (C, members) float64
+    sums: Tensor  # of components (C, members)
 
     def means(self, sums: np.ndarray) -> list[dict[str, float]]:
         """Mean per step of each component, per member, from `sums` on the host; over the rows where it is finite."""
@@ -93,6 +93,24 @@ class RolloutRewards(NamedTuple):
     errors: dict[int, str]  # member index -> what its reward raised
 
 
+class _Made(Mapping[str, Tensor]):
+    """Features made of others when they are first asked for: a reward reads a few of the many that there are."""
+
+    def __init__(self, source: Mapping[str, Tensor], make: Callable[[Tensor], Tensor]) -> None:
+        self._source, self._make, self._made = source, make, dict[str, Tensor]()
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._made:
+            self._made[name] = self._make(self._source[name])
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._source)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+
 class Paid(NamedTuple):
     """What one program paid on a set of rows."""
 
@@ -113,11 +131,9 @@ def pay(
     Raises: ValueError: the total or a component is not one number per row. Anything that the program raises.
     """
     rows = len(action)
-    padded = [
-        {k: pad_rows(v) for k, v in part.items()} if part is not None else None for part in (before, after, memory)
-    ]
     shown = pad_rows(action)
-    out = program(padded[0], shown, padded[1], memory=padded[2])
+    padded = None if memory is None else {k: pad_rows(v) for k, v in memory.items()}
+    out = program(_Made(before, pad_rows), shown, _Made(after, pad_rows), memory=padded)
     numbers = lambda value, what: _per_row(value, len(shown), what)[:rows]
     components = {k: numbers(v, f"component {k}") for k, v in out.components.items()}
     new_memory = None
@@ -170,47 +186,51 @@ def rollout_rewards(
     for i, block in enumerate(blocks):
         span = slice(block.start * num_envs, block.stop * num_envs)
         shape = (steps, block.stop - block.start, num_envs)
-        before = {k: v[:, span].flatten(0, 1) for k, v in transitions.before.items()}
-        after = {k: v[:, span].flatten(0, 1) for k, v in transitions.after.items()}
-        after["terminated"] = terminated[:, span].flatten(0, 1)
+        rows = lambda value, span=span: value[:, span].flatten(0, 1)
+        before, after = _Made(transitions.before, rows), _Made(transitions.after, rows)
+        ended = rows(terminated)
         try:
-            got = paid[i] if paid is not None else pay(block.program, before, action[:, span].flatten(0, 1), after)
+            if paid is None:
+                outcome = _Made({**transitions.after, "terminated": terminated}, rows)
+                got = pay(block.program, before, rows(action), outcome)
+            else:
+                got = paid[i]
             if isinstance(got, str):
                 raise RuntimeError(got)
             reward = got.total.view(shape)
             if block.program.has_potential:
-                reward = reward + _shaping(block.program, before, after, gamma).view(shape)
+                reward = reward + _shaping(block.program, before, after, ended, gamma).view(shape)
         except Exception as error:  # the reward is the candidate's: whatever it raises ends its members, not the job
             message = f"{type(error).__name__}: {error}" if not isinstance(error, RuntimeError) else str(error)
             errors.update(dict.fromkeys(range(block.start, block.stop), message))
             continue
         total[:, block.start : block.stop] = reward
         components = {k: v.view(shape) for k, v in got.components.items()}
-        parts = [_sums(v) for v in components.values()]
-        sums = torch.stack(parts) if parts else total.new_zeros(0, shape[1])
-        rewarded.append(PaidBlock(block, reward, components, sums))
-    sums = _sums(total)
+        rewarded.append(PaidBlock(block, reward, components, _component_sums(components, reward)))
+    # Along the last dimension, so that no member changes another's.
+    sums = total.transpose(0, 1).flatten(1).sum(1, dtype=torch.float64)
     return RolloutRewards(torch.where(torch.isfinite(sums)[:, None], total, 0.0), sums, rewarded, errors)
 
 
-def _sums(values: Tensor) -> Tensor:
-    """(members,) float64 sums of (T, members, N); along the last dimension, so that no member changes another's."""
-    return values.transpose(0, 1).flatten(1).sum(1, dtype=torch.float64)
+def _component_sums(components: Mapping[str, Tensor], like: Tensor) -> Tensor:
+    """(C, members) sums of C components (T, members, N); along the last dimension as above."""
+    if not components:
+        return like.new_zeros(0, like.shape[1])
+    return torch.stack(list(components.values())).transpose(1, 2).flatten(2).sum(2)
 
 
-def _shaping(program: Program, before: Features, after: Features, gamma: float) -> Tensor:
+def _shaping(
+    program: Program, before: Mapping[str, Tensor], after: Mapping[str, Tensor], terminated: Tensor, gamma: float
+) -> Tensor:
     """gamma * (1 - terminated) * potential(next) - potential(obs), (M,)."""
-    here = _potential(program, before)
-    # The potential's own features only: `terminated` belongs to the transition.
-    there = _potential(program, {k: v for k, v in after.items() if k != "terminated"})
-    return torch.where(after["terminated"], torch.zeros_like(there), there * gamma) - here
+    here, there = (_potential(program, states, len(terminated)) for states in (before, after))
+    return torch.where(terminated, torch.zeros_like(there), there * gamma) - here
 
 
-def _potential(program: Program, features: Features) -> Tensor:
+def _potential(program: Program, states: Mapping[str, Tensor], rows: int) -> Tensor:
     """A program's potential of M states, (M,) float32."""
-    padded = {k: pad_rows(v) for k, v in features.items()}
-    rows = len(next(iter(padded.values())))
-    return _per_row(program.potential(padded), rows, "the potential")[: len(next(iter(features.values())))]
+    found = program.potential(_Made(states, pad_rows))
+    return _per_row(found, padded_rows(rows), "the potential")[:rows]
 
 
 class MemoryTrack:
