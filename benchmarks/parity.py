@@ -119,7 +119,7 @@ def sb3_arguments(config: PpoConfig) -> dict[str, Any]:
 
 
 def train_sb3(task: Task, environment: Environment, config: PpoConfig) -> Trained:
-    """The peer on Gymnasium's own environment, observations and rewards normalized."""
+    """The peer on Gymnasium's own environment, normalized as ours is."""
     from stable_baselines3 import PPO
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.vec_env import VecNormalize
@@ -129,7 +129,9 @@ def train_sb3(task: Task, environment: Environment, config: PpoConfig) -> Traine
     (seed,) = task.seeds
     entropy = int(generator(TRAINING, seed, "init").integers(2**31))  # it gives neighbouring rows neighbouring seeds
     world = VecNormalize(
-        make_vec_env(GYMNASIUM[task.comparison.env], config.num_envs, seed=entropy), gamma=config.gamma
+        make_vec_env(GYMNASIUM[task.comparison.env], config.num_envs, seed=entropy),
+        norm_obs=config.normalize_obs,
+        gamma=config.gamma,
     )
     model = PPO("MlpPolicy", world, seed=entropy, device="cpu", verbose=0, **sb3_arguments(config))
     wall, cpu = time.perf_counter(), time.process_time()

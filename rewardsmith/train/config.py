@@ -29,6 +29,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 10,
         "learning_rate": 3e-4,
         "anneal": False,
+        "normalize_obs": True,
         "normalize_reward": "vecnormalize",
         "rescale_actions": False,
     },

@@ -62,7 +62,7 @@ class PaidBlock(NamedTuple):
     block: Block
     reward: Tensor  # (T, members, N), potential shaping included
     components: dict[str, Tensor]  # each (T, members, N)
-    sums: Tensor  # of components (C, members)
+    sums: Tensor  # of components (C, members) float64
 
     def means(self, sums: np.ndarray) -> list[dict[str, float]]:
         """Mean per step of each component, per member, from `sums` on the host; over the rows where it is finite."""
@@ -207,16 +207,15 @@ def rollout_rewards(
         total[:, block.start : block.stop] = reward
         components = {k: v.view(shape) for k, v in got.components.items()}
         rewarded.append(PaidBlock(block, reward, components, _component_sums(components, reward)))
-    # Along the last dimension, so that no member changes another's.
     sums = total.transpose(0, 1).flatten(1).sum(1, dtype=torch.float64)
     return RolloutRewards(torch.where(torch.isfinite(sums)[:, None], total, 0.0), sums, rewarded, errors)
 
 
 def _component_sums(components: Mapping[str, Tensor], like: Tensor) -> Tensor:
-    """(C, members) sums of C components (T, members, N); along the last dimension as above."""
+    """(C, members) float64 sums of C components (T, members, N)."""
     if not components:
-        return like.new_zeros(0, like.shape[1])
-    return torch.stack(list(components.values())).transpose(1, 2).flatten(2).sum(2)
+        return like.new_zeros(0, like.shape[1], dtype=torch.float64)
+    return torch.stack(list(components.values())).transpose(1, 2).flatten(2).sum(2, dtype=torch.float64)
 
 
 def _shaping(
