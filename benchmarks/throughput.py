@@ -34,7 +34,7 @@ ZOO = {
 }  # fmt: skip
 OURS_ZOO = {
     "num_envs": 8, "rollout_steps": 32, "minibatch_size": 256, "epochs": 20, "learning_rate": 1e-3, "clip": 0.2,
-    "gamma": 0.98, "gae_lambda": 0.8,
+    "gamma": 0.98, "gae_lambda": 0.8, "normalize_obs": True,
 }  # fmt: skip
 SETTINGS = (
     Setting("half_cheetah_sb3", "half_cheetah", "HalfCheetah-v5", RUNNER, {"n_envs": 1}, {"preset": "sb3"}, 11.0),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -25,14 +26,28 @@ WITH_WARNINGS = {"structural_parameter": ("mode", "power"), "float_of_a_paramete
 Inputs = tuple[dict[str, torch.Tensor], torch.Tensor, dict[str, torch.Tensor]]
 
 
+class Case(NamedTuple):
+    kind: str
+    code: str
+    program: RewardProgram
+
+
+def compiled(name: str, jail: Jail) -> RewardProgram:
+    kind, code = ALL[name]
+    result = compile_reward(code, INTERFACES[kind], jail)
+    assert result.program is not None, result.findings
+    assert bool(result.findings) == (name in WITH_WARNINGS), result.findings
+    return result.program
+
+
 @pytest.fixture(scope="module")
-def programs(jail: Jail) -> dict[str, RewardProgram]:
-    results = {name: compile_reward(code, INTERFACES[kind], jail) for name, (kind, code) in ALL.items()}
-    refused = {name: result.findings for name, result in results.items() if result.program is None}
-    assert not refused
-    warned = {name for name, result in results.items() if result.findings}
-    assert warned == set(WITH_WARNINGS)
-    return {name: result.program for name, result in results.items() if result.program}
+def case(request: pytest.FixtureRequest, jail: Jail) -> Case:
+    """One reward, compiled once for all tests of it: the scope makes pytest run these one after the other."""
+    return Case(*ALL[request.param], compiled(request.param, jail))
+
+
+def of_rewards(names: Iterable[str]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("case", names, indirect=True)
 
 
 def test_the_corpus_is_large() -> None:
@@ -75,52 +90,49 @@ def assert_graph_equals_python(program: RewardProgram, code: str, inputs: Inputs
         assert_same_bits(program.potential(obs), python["potential"](obs), "potential")
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_graph_equals_python_bit_for_bit(programs: dict[str, RewardProgram], name: str) -> None:
-    kind, code = ALL[name]
+@of_rewards(ALL)
+def test_graph_equals_python_bit_for_bit(case: Case) -> None:
     for n in SIZES:
-        assert_graph_equals_python(programs[name], code, transition(n, seed=n, kind=kind))
+        assert_graph_equals_python(case.program, case.code, transition(n, seed=n, kind=case.kind))
 
 
-@pytest.mark.parametrize("name", BENIGN)
-def test_graph_equals_python_on_values_that_are_no_numbers(programs: dict[str, RewardProgram], name: str) -> None:
-    assert_graph_equals_python(programs[name], BENIGN[name], wild_transition(97))
+@of_rewards(BENIGN)
+def test_graph_equals_python_on_values_that_are_no_numbers(case: Case) -> None:
+    assert_graph_equals_python(case.program, case.code, wild_transition(97))
 
 
-@pytest.mark.parametrize("name", [name for name, (_, code) in ALL.items() if "*," in code])
-def test_graph_equals_python_with_other_parameters(programs: dict[str, RewardProgram], name: str) -> None:
-    kind, code = ALL[name]
-    program = programs[name]
+@of_rewards([name for name, (_, code) in ALL.items() if "*," in code])
+def test_graph_equals_python_with_other_parameters(case: Case) -> None:
+    kind, code, program = case
     main = python_version(code)["compute_reward"].__kwdefaults__ or {}
     params = {key: 0.75 * value + 0.01 for key, value in program.parameters.items() if key in main}
     params = {key: value for key, value in params.items() if key not in program.structural}
     assert_graph_equals_python(program, code, transition(64, kind=kind), **params)
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_json_round_trip(programs: dict[str, RewardProgram], name: str) -> None:
-    program = programs[name]
-    again = RewardProgram(parse_graph(program.to_json(), INTERFACES[ALL[name][0]]))
+@of_rewards(ALL)
+def test_json_round_trip(case: Case) -> None:
+    program = case.program
+    again = RewardProgram(parse_graph(program.to_json(), INTERFACES[case.kind]))
     assert again.graph == program.graph
     assert again.graph_id == program.graph_id
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_rows_are_independent_of_layout_and_of_each_other(programs: dict[str, RewardProgram], name: str) -> None:
+@of_rewards(ALL)
+def test_rows_are_independent_of_layout_and_of_each_other(case: Case) -> None:
     """Inputs that are slices of a larger buffer (not contiguous), or rows of a larger batch, give the same."""
-    obs, action, next_obs = transition(6, kind=ALL[name][0])
+    obs, action, next_obs = transition(6, kind=case.kind)
     strided = [{k: torch.stack([v, v], dim=1)[:, 0] for k, v in frame.items()} for frame in (obs, next_obs)]
-    expected = programs[name](obs, action, next_obs).total
-    assert torch.equal(programs[name](strided[0], action, strided[1]).total, expected)
+    expected = case.program(obs, action, next_obs).total
+    assert torch.equal(case.program(strided[0], action, strided[1]).total, expected)
     half = [{k: v[3:] for k, v in frame.items()} for frame in (obs, next_obs)]
-    torch.testing.assert_close(programs[name](half[0], action[3:], half[1]).total, expected[3:], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(case.program(half[0], action[3:], half[1]).total, expected[3:], rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_on_a_gpu_no_value_stays_on_the_cpu(programs: dict[str, RewardProgram], name: str) -> None:
+@of_rewards(ALL)
+def test_on_a_gpu_no_value_stays_on_the_cpu(case: Case) -> None:
     """With fake CUDA inputs every constant, range and table has to be on the GPU, or torch refuses to mix."""
-    program, (kind, _) = programs[name], ALL[name]
-    real = transition(4, kind=kind)
+    program, real = case.program, transition(4, kind=case.kind)
 
     def on_gpu(value: torch.Tensor) -> torch.Tensor:
         return torch.empty(value.shape, dtype=value.dtype, device="cuda")
@@ -152,6 +164,6 @@ def test_structural_parameters_are_found_and_warned_about(jail: Jail, name: str)
     assert {(f.id, f.severity) for f in result.findings} == {("trace.structural", "warn")}
 
 
-def test_unused_features(programs: dict[str, RewardProgram]) -> None:
-    assert programs["terminated_penalty"].unused_features == tuple(f.name for f in INTERFACE.features)
-    assert "height" not in programs["docstring_and_parameters"].unused_features
+def test_unused_features(jail: Jail) -> None:
+    assert compiled("terminated_penalty", jail).unused_features == tuple(f.name for f in INTERFACE.features)
+    assert "height" not in compiled("docstring_and_parameters", jail).unused_features
