@@ -1,6 +1,6 @@
 """Honest statistics over few seeds: interquartile mean, bootstrap intervals, and "cannot tell yet".
 
-Written on numpy and scipy after Agarwal et al., "Deep RL at the edge of the statistical precipice" (2021).
+Written on numpy after Agarwal et al., "Deep RL at the edge of the statistical precipice" (2021).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy.stats import trim_mean
 
 from rewardsmith.errors import StatisticsError
 
@@ -40,7 +39,17 @@ def iqm(scores: Sequence[float] | np.ndarray) -> float:
     values = np.asarray(scores, dtype=np.float64)
     if values.size == 0:
         raise StatisticsError("the interquartile mean of no scores is undefined")
-    return float(trim_mean(values, 0.25))
+    return float(_trimmed_mean(values, 0.25))
+
+
+def _trimmed_mean(values: np.ndarray, cut: float) -> np.ndarray:
+    """Mean along the last axis without the lowest and the highest share `cut`, each rounded down to whole values.
+
+    What `scipy.stats.trim_mean` computes, to the last bit; importing that takes longer than all else in here.
+    """
+    count = values.shape[-1]
+    low = int(cut * count)
+    return np.partition(values, (low, count - low - 1), axis=-1)[..., low : count - low].mean(axis=-1)
 
 
 def interval(
@@ -64,10 +73,10 @@ def interval(
     if values.size == 0:
         raise StatisticsError("an interval of no scores is undefined")
     cut = 0.25 if of == "iqm" else 0.0
-    point = float(trim_mean(values, cut))
+    point = float(_trimmed_mean(values, cut))
     rng = np.random.default_rng(seed)
     draws = values[rng.integers(values.size, size=(RESAMPLES, values.size))]
-    low, high = np.quantile(trim_mean(draws, cut, axis=1), [0.025, 0.975])
+    low, high = np.quantile(_trimmed_mean(draws, cut), [0.025, 0.975])
     return Interval(point, float(low), float(high), values.size, over)
 
 

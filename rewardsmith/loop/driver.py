@@ -56,10 +56,12 @@ def _look_ahead(parts: Parts) -> None:
 
     Raises: EnvironmentFault: the pack's goal states or sparse reward are wrong. RewardRefused: `--from` is no reward.
     """
+    if parts.journal.get("round-1/proposals") is not None:
+        return  # an earlier session has looked; this one may have nothing left to check, and then needs no jail
     parts.critic  # noqa: B018  reads the goal states
-    if parts.config.final_seeds and not parts.journal.get("finished"):
+    if parts.config.final_seeds:
         add_reference(parts, SPARSE)
-    if parts.config.from_reward is not None and parts.journal.get("round-1/proposals") is None:
+    if parts.config.from_reward is not None:
         compiled = compile_reward(parts.config.from_reward, parts.environment.interface, parts.jail)
         if compiled.program is None:
             found = compiled.findings[0]

@@ -20,7 +20,7 @@ def retrain_winner(parts: Parts, winner: str) -> None:
         return
     parts.observe(RoundStarted("final: fresh seeds"))
     programs = {winner: parts.graph_path(winner)}
-    if add_reference(parts, SPARSE):
+    if parts.journal.get("final/training") is None and add_reference(parts, SPARSE):
         programs[SPARSE] = parts.graph_path(SPARSE)
     parts.train("final", programs, seeds=range(FRESH_SEED, FRESH_SEED + count), racing=False)
 
@@ -30,15 +30,17 @@ def add_reference(parts: Parts, name: str) -> bool:
     source = parts.environment.reference_rewards.get(name) if parts.is_default_task else None
     if source is None:
         return False
+    folder = parts.folder.candidate(name)
+    if folder.graph_path.exists() and folder.reward_path.exists() and folder.read_reward() == source:
+        return True  # compiled before; workers check every graph that they load
     compiled = compile_reward(source, parts.environment.interface, parts.jail)
     if compiled.program is None:
         raise EnvironmentFault(
             f"the pack {parts.environment.name} has a {name}.py that is no reward: {compiled.findings[0].message}",
             hint=f"rewardsmith check {name}.py --env {parts.config.env.name}",
         )
-    folder = parts.folder.candidate(name)
+    folder.write_graph(compiled.program.to_json())  # before its source, by which it is found again
     folder.write_reward(source)
-    folder.write_graph(compiled.program.to_json())
     return True
 
 

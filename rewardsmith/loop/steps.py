@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rewardsmith.analyze.feedback import build_feedback
 from rewardsmith.analyze.race import why
-from rewardsmith.critic import NOVELTY, fatal
+from rewardsmith.critic import NOVELTY, Critic, fatal
 from rewardsmith.design.designer import DesignContext, ScoredCandidate
 from rewardsmith.loop.events import CandidateChanged, RoundStarted
 from rewardsmith.loop.parts import Parts
@@ -31,6 +31,7 @@ class Steps:
         self.verdicts: dict[str, Verdict] = {}
         self.results: dict[str, TrainingResult] = {}
         self.analyses: dict[str, Analysis] = {}
+        self._known_to_critic: set[str] = set()
 
     def rounds(self) -> Iterator[int]:
         """Round numbers from 1."""
@@ -44,6 +45,7 @@ class Steps:
         """This round's candidates. With `--from FILE` the first candidate of the first round is that file."""
 
         def make() -> list[dict]:
+            self._parts.jail  # noqa: B018  starts while the designer thinks, where nothing started it before
             given = self._config.from_reward if round == 1 else None
             proposals = self._parts.designer.propose(
                 self._context(feedback, given), round=round, count=self._config.candidates
@@ -115,7 +117,7 @@ class Steps:
         folder = self._parts.folder.candidate(proposal.id)
 
         def make() -> dict:
-            critic = self._parts.critic
+            critic = self._critic()
             critic.jail.warm()
             with deaths_during(folder.root / "being_checked") as deaths:
                 if proposal.failure:
@@ -131,11 +133,18 @@ class Steps:
 
         verdict = Verdict.model_validate(self._parts.journal.once(f"candidate/{proposal.id}/verdict", make))
         self.verdicts[proposal.id] = verdict
-        if verdict.accepted:
-            self._parts.critic.remember(proposal.id, self._parts.load_program(proposal.id))
         told = [f.message for f in verdict.findings if f.severity == "refuse" or f.id == NOVELTY]
         self._changed(proposal.id, detail=proposal.failure or (told[0] if told else ""))
         return verdict
+
+    def _critic(self) -> Critic:
+        """The critic, knowing every accepted reward. Only a session with something to check builds it."""
+        critic = self._parts.critic
+        for id, verdict in self.verdicts.items():
+            if verdict.accepted and id not in self._known_to_critic:
+                critic.remember(id, self._parts.load_program(id))
+                self._known_to_critic.add(id)
+        return critic
 
     def _repair(self, proposal: Proposal, verdict: Verdict) -> Proposal | None:
         def make() -> dict | None:
@@ -185,9 +194,7 @@ class Steps:
     def _show_critic(self, round: int, results: Mapping[str, TrainingResult]) -> None:
         """Let the next round's critic see what this round's best policies do."""
         self._parts.record_policies(f"round-{round}", results)
-        for id, verdict in self.verdicts.items():
-            if verdict.accepted:
-                self._parts.critic.remember(id, self._parts.load_program(id))
+        self._known_to_critic.clear()  # that critic is a new one
 
     def analyze(self, results: Mapping[str, TrainingResult]) -> None:
         """What each policy really did, in words and numbers."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from rewardsmith.cli import app
+from rewardsmith.cli import app, main
 from rewardsmith.cli.console import wash
 from rewardsmith.cli.design import parse_kwargs, parse_settings
 from rewardsmith.cli.live import spread
@@ -29,9 +30,27 @@ INTERFACE = {
 }
 
 
+Call = Callable[..., subprocess.CompletedProcess[str]]
+
+
 def call(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "rewardsmith", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=250)
+
+
+@pytest.fixture
+def call_here(tmp_path, monkeypatch, capsys) -> Call:
+    """The same in this process, in an empty folder: one process for each mistake takes seconds each."""
+
+    def call_main(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["rewardsmith", *arguments])
+        with pytest.raises(SystemExit) as end:  # anything else would be a traceback
+            main()
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, end.value.code or 0, said.out, said.err)  # type: ignore[arg-type]
+
+    return call_main
 
 
 def test_check_prints_one_json_line_a_file_and_exits_1_when_one_is_refused(tmp_path) -> None:
@@ -55,9 +74,9 @@ def test_check_prints_one_json_line_a_file_and_exits_1_when_one_is_refused(tmp_p
     assert done.returncode == 1
 
 
-def test_check_with_an_environment_accepts_a_good_reward(tmp_path) -> None:
+def test_check_with_an_environment_accepts_a_good_reward(tmp_path, call_here) -> None:
     (tmp_path / "reward.py").write_text(GOOD)
-    done = call("check", "reward.py", "--env", "hopper", cwd=tmp_path)
+    done = call_here("check", "reward.py", "--env", "hopper")
     assert done.returncode == 0, done.stderr
     assert "accepted" in done.stdout
 
@@ -86,10 +105,18 @@ def test_check_with_an_environment_accepts_a_good_reward(tmp_path) -> None:
         (["eval", "gone.safetensors"], 2, "--env"),
     ],
 )
-def test_mistakes_are_named_with_a_fix_and_no_traceback(tmp_path, arguments, code, says) -> None:
-    done = call(*arguments, cwd=tmp_path)
+def test_mistakes_are_named_with_a_fix_and_no_traceback(call_here, arguments, code, says) -> None:
+    done = call_here(*arguments)
     assert done.returncode == code, done.stderr
     assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_mistake_ends_the_process_with_its_exit_code_and_no_traceback(tmp_path) -> None:
+    done = call("envs", "hoper", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "hopper" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
@@ -113,8 +140,8 @@ def test_doctor_reports_the_jail() -> None:
     assert {"python", "torch", "mujoco", "rendering"} <= set(checks)
 
 
-def test_a_dry_run_shows_the_prompt_and_the_cost_and_makes_no_run(tmp_path) -> None:
-    done = call("design", "hopper", "--llm", "anything", "--dry-run", "--json", cwd=tmp_path)
+def test_a_dry_run_shows_the_prompt_and_the_cost_and_makes_no_run(tmp_path, call_here) -> None:
+    done = call_here("design", "hopper", "--llm", "anything", "--dry-run", "--json")
     plan = json.loads(done.stdout)
     assert "compute_reward" in plan["prompts"][0][1]
     assert plan["model_calls"] == [16, 48]

@@ -1,9 +1,14 @@
-"""Whole runs, small: a real environment, a real HTTP model server, real jails and real training."""
+"""Whole runs, small: a real environment, a real HTTP model server, a real jail and real training.
+
+Where a test is about something else, training happens in this process; elsewhere in processes of its own, as ever.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 
@@ -19,22 +24,39 @@ from rewardsmith.errors import (
     RewardRefused,
     UsageError,
 )
-from rewardsmith.loop.events import PointMeasured, Said
+from rewardsmith.loop.events import Event, PointMeasured, Said
 from rewardsmith.loop.goal import GoalAnswer
 from rewardsmith.loop.parts import POLICY_EPISODES
-from rewardsmith.loop.summary import load_run
+from rewardsmith.loop.summary import RunSummary, load_run
 from rewardsmith.resources import resource_root
 from rewardsmith.store import RunFolder
 from rewardsmith.types import CandidateState
 from tests.helpers.model_server import Fault, ModelServer
 from tests.loop.runs import FORBIDDEN, GOAL, HEIGHT, SPEED, asking, reply, tiny_config
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_jail")]
 
 
-@pytest.fixture(autouse=True)
-def key(monkeypatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "test-key")
+@pytest.fixture(scope="module", autouse=True)
+def key() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_API_KEY", "test-key")
+        yield
+
+
+class Finished(NamedTuple):
+    run: RunSummary
+    events: list[Event]
+    server: ModelServer  # still there
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, key) -> Iterator[Finished]:
+    """A run that asked a model for two rewards."""
+    events: list[Event] = []
+    with ModelServer([SPEED, HEIGHT]) as server:
+        run = rewardsmith.design_reward(asking(server.url), runs=tmp_path_factory.mktemp("runs"), observe=events.append)
+        yield Finished(run, events, server)
 
 
 def by_sample(*replies: str):
@@ -43,27 +65,30 @@ def by_sample(*replies: str):
     return [lambda request: answers.pop(0)] * len(answers)
 
 
-def test_a_model_designs_and_resume_asks_nothing_again(tmp_path) -> None:
-    events = []
-    with ModelServer([SPEED, HEIGHT]) as server:
-        run = rewardsmith.design_reward(asking(server.url), runs=tmp_path, observe=events.append)
-        asked = len(server.requests)
-        again = rewardsmith.resume_run(run.root)
-        assert len(server.requests) == asked == 2
+def test_a_model_designs_and_resume_asks_nothing_again(finished) -> None:
+    run = finished.run
+    asked = len(finished.server.requests)
+    again = rewardsmith.resume_run(run.root)
+    assert len(finished.server.requests) == asked == 2
     assert {c.state for c in run.candidates} == {CandidateState.ACCEPTED, CandidateState.OUTSCORED}
     assert again.candidates == run.candidates
     assert again.best == run.best
     assert run.best_path.read_text().startswith("def compute_reward")
     assert (run.root / "report.html").read_text().count("<script") == 0
-    assert any(isinstance(e, PointMeasured) for e in events)
+    assert any(isinstance(e, PointMeasured) for e in finished.events)
     assert run.spent.calls == 2
     assert run.spent.tokens == 36
     assert run.spent.env_steps > 2 * 1024
 
 
-def test_the_cassette_of_a_run_replays_it_without_a_server(tmp_path) -> None:
-    with ModelServer([SPEED, HEIGHT]) as server:
-        first = rewardsmith.design_reward(asking(server.url), runs=tmp_path)
+def test_a_finished_run_is_resumed_without_a_jail(finished, monkeypatch) -> None:
+    monkeypatch.setattr("rewardsmith.loop.parts.reward_jail", lambda **_: pytest.fail("there is nothing to check"))
+    assert rewardsmith.resume_run(finished.run.root).candidates == finished.run.candidates
+
+
+@pytest.mark.usefixtures("training_here")
+def test_the_cassette_of_a_run_replays_it_without_a_server(finished, tmp_path) -> None:
+    first = finished.run
     model = ModelConfig(llm=f"replay:{first.root / 'cassette.jsonl'}", strict_replay=True)
     second = rewardsmith.design_reward(tiny_config(model=model), runs=tmp_path)
     assert [c.proposal for c in second.candidates] == [c.proposal for c in first.candidates]
@@ -71,9 +96,11 @@ def test_the_cassette_of_a_run_replays_it_without_a_server(tmp_path) -> None:
     report = (second.root / "report.html").read_text()
     assert "recorded" in report
     assert "replay:cassette.jsonl" in report
+    assert str(first.root.parent) not in report
     assert str(tmp_path) not in report
 
 
+@pytest.mark.usefixtures("training_here")
 def test_a_refused_reward_goes_back_with_its_findings_and_is_repaired(tmp_path) -> None:
     with ModelServer([FORBIDDEN, SPEED]) as server:
         run = rewardsmith.design_reward(asking(server.url, candidates=1), runs=tmp_path)
@@ -91,6 +118,7 @@ OBJECTION = (
 NO_OBJECTION = '{"verdict": "pass", "problems": []}'
 
 
+@pytest.mark.usefixtures("training_here")
 def test_a_reviewer_sends_an_accepted_reward_back(tmp_path) -> None:
     with ModelServer([SPEED, OBJECTION, HEIGHT, NO_OBJECTION]) as server:
         run = rewardsmith.design_reward(asking(server.url, candidates=1, review_rounds=3), runs=tmp_path)
@@ -106,6 +134,7 @@ def test_a_reviewer_sends_an_accepted_reward_back(tmp_path) -> None:
     assert run.spent.calls == 4
 
 
+@pytest.mark.usefixtures("training_here")
 def test_a_reviewer_never_makes_up_for_a_refusal(tmp_path) -> None:
     """What it says of accepted code cannot bring in code that the critic refuses: the accepted one trains, warned."""
     with ModelServer([SPEED, OBJECTION, FORBIDDEN]) as server:
@@ -146,6 +175,7 @@ def test_the_critic_of_the_second_round_has_seen_what_the_first_rounds_policies_
     assert again.candidates == run.candidates
 
 
+@pytest.mark.usefixtures("training_here")
 def test_words_without_a_metric_get_a_goal_that_a_person_accepts(tmp_path) -> None:
     seen = []
 
@@ -172,6 +202,7 @@ def test_a_goal_that_is_turned_down_trains_nothing(tmp_path) -> None:
     assert load_run("latest", runs=tmp_path).candidates == ()
 
 
+@pytest.mark.usefixtures("training_here")
 def test_ones_own_reward_is_the_first_candidate(tmp_path) -> None:
     code = HEIGHT.split("```python\n")[1].split("```")[0]
     with ModelServer([SPEED]) as server:
@@ -190,6 +221,7 @@ def test_a_model_that_never_writes_a_reward_ends_in_nothing_acceptable(tmp_path,
     assert (run.root / "report.html").exists()
 
 
+@pytest.mark.usefixtures("training_here")
 def test_a_dead_server_loses_nothing_and_the_run_goes_on_when_it_is_back(tmp_path) -> None:
     with ModelServer([SPEED, Fault("unauthorized")]) as server:
         config = asking(server.url)
@@ -205,6 +237,7 @@ def test_a_dead_server_loses_nothing_and_the_run_goes_on_when_it_is_back(tmp_pat
     assert finished.best is not None
 
 
+@pytest.mark.usefixtures("training_here")
 def test_a_spent_budget_stops_before_training_and_resumes_with_a_larger_one(tmp_path) -> None:
     with pytest.raises(BudgetSpent, match="env steps"):
         rewardsmith.design_reward(tiny_config(budget={"env_steps": 21_000}), runs=tmp_path)
@@ -278,6 +311,7 @@ def test_a_gpu_that_is_not_there_asks_no_model(tmp_path, monkeypatch) -> None:
         assert server.requests == []
 
 
+@pytest.mark.usefixtures("training_here")
 def test_a_reward_that_ends_the_process_is_refused_at_last(tmp_path) -> None:
     """What three processes that were killed in the middle of checking it leave behind."""
     deadly, fine = (text.split("```python\n")[1].split("```")[0] for text in (SPEED, HEIGHT))
@@ -291,6 +325,7 @@ def test_a_reward_that_ends_the_process_is_refused_at_last(tmp_path) -> None:
     assert second.score is not None
 
 
+@pytest.mark.usefixtures("training_here")
 def test_a_run_says_what_it_leaves_out(tmp_path, monkeypatch) -> None:
     from rewardsmith.errors import RewardsmithError
     from rewardsmith.loop import driver

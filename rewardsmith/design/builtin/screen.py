@@ -8,7 +8,6 @@ from typing import Protocol
 import numpy as np
 import torch
 from pydantic import Field
-from scipy.stats import rankdata
 from torch import Tensor
 
 from rewardsmith.design.builtin.signals import Signal, signals
@@ -202,6 +201,8 @@ def _stats(signal: Signal, bank: Transitions, good_row: Tensor) -> SignalStats:
 
 def _normal_ranks(values: np.ndarray) -> np.ndarray:
     """Ranks of `values` with mean 0 and length 1, so that a dot product is a rank correlation; zeros if constant."""
+    from scipy.stats import rankdata  # deferred: takes half a second to import, and only a run's first session screens
+
     ranks = rankdata(values) - (len(values) + 1) / 2
     length = np.linalg.norm(ranks)
     return ranks / length if length > 0 else ranks * 0.0
