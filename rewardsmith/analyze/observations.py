@@ -61,8 +61,8 @@ def seeds_failed(seen: Seen) -> str | None:
 
 def suspected_hack(seen: Seen) -> str | None:
     """The reward rose while what is wanted fell."""
-    reward, fitness = _trend(seen.course.reward), _trend(seen.course.fitness)
-    success = _trend(seen.course.success)
+    reward, fitness = trend(seen.course.reward), trend(seen.course.fitness)
+    success = trend(seen.course.success)
     if reward is None or fitness is None or reward < TREND or fitness > -TREND or (success or 0.0) > 0:
         return None
     rises = {name: _rise(values) for name, values in seen.course.components.items()}
@@ -80,12 +80,12 @@ def no_success(seen: Seen) -> str | None:
         return None
     if any(point.success > 0 for member in seen.result.members for point in member.curve):
         return None
-    if (_trend(seen.course.fitness) or 0.0) >= TREND:
+    if (trend(seen.course.fitness) or 0.0) >= TREND:
         return (
             "No episode succeeded yet, but fitness rose during training: the direction is right, the strength is not."
         )
     never = _never_fires(seen.course)
-    rose = [name for name, values in seen.course.components.items() if (_trend(values) or 0.0) >= TREND]
+    rose = [name for name, values in seen.course.components.items() if (trend(values) or 0.0) >= TREND]
     text = "No episode of any seed ever succeeded: no term of this reward leads to the goal."
     if never:
         text += f" {_names(never)} never fired, so nothing guides the policy to where it would."
@@ -211,7 +211,7 @@ def _never_fires(course: Course) -> list[str]:
     return [name for name, values in known.items() if values and max(map(abs, values)) <= NEVER]
 
 
-def _trend(values: Sequence[float]) -> float | None:
+def trend(values: Sequence[float]) -> float | None:
     """Change from the first to the last third, as a part of the range; None below four points or without any change."""
     known = finite(values)
     if len(known) < 4:
