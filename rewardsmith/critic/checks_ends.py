@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from rewardsmith.critic.checks_episodes import MIN_ENDS, recorded
+from rewardsmith.critic.checks_episodes import MIN_ENDS, going_on, recorded
 from rewardsmith.critic.checks_values import quoted
 from rewardsmith.critic.evidence import Evidence, Inconclusive, evaluate_episodes
 from rewardsmith.critic.findings import check
@@ -57,6 +57,7 @@ def blank_end(evidence: Evidence) -> str | None:
     sample = recorded(evidence)
     if not sample.terminated.any():
         raise Inconclusive("no episode looked at ended by itself")
+    others = going_on(sample)
     unread = set(evidence.program.unused_features)
     blank = [name for name in blank_features(sample) if name not in unread]
     if not blank:
@@ -69,9 +70,7 @@ def blank_end(evidence: Evidence) -> str | None:
     pay = evidence.values.effective
     live = evaluate_episodes(evidence.program, replace(sample, next_obs=lasting)).effective
     change = float((pay - live)[ends].double().abs().mean())
-    if change <= FELT * float(pay[~sample.terminated].double().std(correction=0)) or change <= 1e-6 * float(
-        pay.abs().max()
-    ):
+    if change <= FELT * float(pay[others].double().std(correction=0)) or change <= 1e-6 * float(pay.abs().max()):
         return None
     return (
         f"at all {int(ends.sum())} unsuccessful ends {quoted(blank)} fell to zero in one step; the reward pays "
@@ -214,10 +213,11 @@ def potential_end(evidence: Evidence) -> str | None:
         return None
     if int(sample.terminated.sum()) < MIN_ENDS:
         raise Inconclusive("the reward shapes by hand, and too few episodes ended by themselves to see it at the end")
+    others = going_on(sample)
     ends = sample.rows(sample.terminated)
     memory = {name: value[sample.terminated] for name, value in evidence.values.memory.items()}
     pay, right = evidence.values.total[sample.terminated], total_without(program, found, ends, memory)
-    spread = float(evidence.values.total[~sample.terminated].double().std(correction=0))
+    spread = float(evidence.values.total[others].double().std(correction=0))
     if float((pay - right).abs().double().mean()) <= FELT * spread:
         return None
     return (

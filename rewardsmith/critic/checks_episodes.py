@@ -39,6 +39,13 @@ def failed_ends(sample: Sample) -> Tensor:
     raise Inconclusive(f"only {int(ends.sum())} episodes looked at ended in failure")
 
 
+def going_on(sample: Sample) -> Tensor:
+    """(M,) bool: steps that ended no episode by themselves. Raises: Inconclusive: there are none."""
+    if sample.terminated.all():
+        raise Inconclusive("every recorded step is terminal")
+    return ~sample.terminated
+
+
 # --- episodes --------------------------------------------------------------------------------------------------------
 
 
@@ -53,9 +60,7 @@ def failure_pays(evidence: Evidence) -> str | None:
     """Shaping left out: that a negative potential falls away at the end says nothing about failing."""
     sample, pay = recorded(evidence), evidence.values.total
     ends = failed_ends(sample)
-    usual = pay[~sample.terminated]
-    if not len(usual):
-        raise Inconclusive("every recorded step is terminal")
+    usual = pay[going_on(sample)]
     high, at_end = float(usual.quantile(0.95)), float(pay[ends].mean())
     if at_end <= high + 1e-6 * abs(high):
         return None
@@ -94,6 +99,7 @@ def idling_pays(evidence: Evidence) -> str | None:
     sample, pay = recorded(evidence), evidence.values.effective
     if int(sample.terminated.sum()) < MIN_ENDS:
         raise Inconclusive("too few of the episodes looked at ended by themselves")
+    going_on(sample)
     low, high = (float(v) for v in pay.quantile(torch.tensor([0.05, 0.95])))
     if low <= 0 or low <= IDLE_RATIO * (high - low) or low == high:
         return None
@@ -111,8 +117,8 @@ def idling_pays(evidence: Evidence) -> str | None:
 def dying_pays(evidence: Evidence) -> str | None:
     sample, pay = recorded(evidence), evidence.values.effective
     ends = failed_ends(sample)
-    high, at_end = float(pay[~sample.terminated].quantile(0.95)), float(pay[ends].mean())
-    usual = float(pay[~sample.terminated].mean())
+    others = pay[going_on(sample)]
+    high, usual, at_end = float(others.quantile(0.95)), float(others.mean()), float(pay[ends].mean())
     longest = int(sample.lengths.max())
     if high >= 0 or at_end <= 0.5 * usual * longest:
         return None
