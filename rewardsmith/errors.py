@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 EXIT_OK = 0
 EXIT_NOTHING_ACCEPTABLE = 1
@@ -15,6 +16,15 @@ EXIT_ENVIRONMENT = 3
 EXIT_BUDGET = 4
 EXIT_MODEL = 5
 EXIT_INTERRUPTED = 130
+
+
+def problems_in(error: Any) -> str:
+    """A pydantic `ValidationError` in one line: which fields, and what is wrong with each."""
+    lines = []
+    for item in error.errors():
+        field, message = ".".join(map(str, item["loc"])), item["msg"].removeprefix("Value error, ")
+        lines.append(f"{field}: {message}" if field else message)
+    return "; ".join(lines)
 
 
 class RewardsmithError(Exception):

@@ -7,7 +7,7 @@ import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 
@@ -30,7 +30,9 @@ class TrainingDefaults(Record):
     gae_lambda: float = Field(default=0.95, ge=0, le=1, description="Lambda of generalized advantage estimation.")
     clip: PositiveFloat = Field(default=0.2, description="PPO's clip range.")
     entropy_coef: NonNegativeFloat = Field(default=0.0, description="Weight of the entropy bonus.")
-    hidden: tuple[PositiveInt, ...] = Field(default=(64, 64), description="Widths of the hidden layers.")
+    hidden: tuple[Annotated[int, Field(gt=0, multiple_of=32)], ...] = Field(
+        default=(64, 64), min_length=1, description="Widths of the hidden layers."
+    )
     activation: Literal["tanh", "relu"] = Field(default="tanh", description="Nonlinearity of the hidden layers.")
     normalize_obs: bool = Field(default=True, description="Divide observations by their running deviation.")
 

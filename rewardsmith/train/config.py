@@ -12,10 +12,11 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
-from rewardsmith.errors import UsageError, unknown
+from rewardsmith.errors import UsageError, problems_in, unknown
 
 LANES = 32  # floats that fill two of the widest vector registers; layouts in multiples of it have no scalar remainders
 
@@ -70,7 +71,7 @@ class PpoConfig(BaseModel):
     entropy_coef: NonNegativeFloat = Field(default=0.0, description="Weight of the entropy bonus.")
     max_grad_norm: PositiveFloat = Field(default=0.5, description="Each member's gradient is clipped to this norm.")
     hidden: tuple[PositiveInt, ...] = Field(
-        default=(64, 64), description="Widths of the hidden layers, multiples of 32."
+        default=(64, 64), description="Widths of the hidden layers, multiples of 32: `--set hidden=64,64`."
     )
     activation: Literal["tanh", "relu"] = Field(default="tanh", description="Nonlinearity of the hidden layers.")
     normalize_obs: bool = Field(default=True, description="Running mean and variance, frozen during a rollout.")
@@ -97,6 +98,11 @@ class PpoConfig(BaseModel):
             return {**PRESETS.get(values.get("preset", "fast"), {}), **values}
         return values
 
+    @field_validator("hidden", mode="before")
+    @classmethod
+    def _one_layer(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, int) else value
+
     @model_validator(mode="after")
     def _check(self) -> PpoConfig:
         if self.minibatch_size > self.batch:
@@ -121,15 +127,20 @@ class PpoConfig(BaseModel):
         try:
             return cls(**{**environment.training.model_dump(), **preset, **overrides})
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
             raise UsageError(
-                f"training settings: {problems}", hint=f"known settings: {', '.join(cls.model_fields)}"
+                f"training settings: {problems_in(error)}",
+                hint="docs/configuration.md says what each setting takes; lists are given as --set hidden=64,64",
             ) from error
 
     @property
     def batch(self) -> int:
         """Env steps per member and iteration."""
         return self.num_envs * self.rollout_steps
+
+    @property
+    def trained_steps(self) -> int:
+        """Env steps that a member is trained for: whole iterations only."""
+        return self.iterations * self.batch
 
     @property
     def iterations(self) -> int:

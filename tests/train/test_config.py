@@ -66,3 +66,12 @@ def test_rungs_are_evaluations() -> None:
 def test_racing_settings_that_cannot_be_are_refused(wrong: dict) -> None:
     with pytest.raises(ValidationError):
         RacingConfig(**wrong)
+
+
+def test_one_hidden_layer_may_be_given_as_a_number() -> None:
+    assert PpoConfig(hidden=64).hidden == (64,)  # type: ignore[arg-type]
+
+
+def test_whole_iterations_are_trained() -> None:
+    assert PpoConfig(env_steps=10_000).trained_steps == 8_192
+    assert PpoConfig(env_steps=1).trained_steps == 2_048

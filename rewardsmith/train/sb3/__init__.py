@@ -4,7 +4,7 @@ Policies are measured by the same clean evaluator and end as the same `policy.sa
 Only `learning` and `weights` need Stable-Baselines3 (the extra `sb3`).
 """
 
-from rewardsmith.train.sb3.config import ALGORITHMS, Sb3Config
+from rewardsmith.train.sb3.config import ALGORITHMS, Sb3Config, try_out
 from rewardsmith.train.sb3.driver import train_with_sb3
 
-__all__ = ["ALGORITHMS", "Sb3Config", "train_with_sb3"]
+__all__ = ["ALGORITHMS", "Sb3Config", "train_with_sb3", "try_out"]

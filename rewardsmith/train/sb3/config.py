@@ -6,10 +6,13 @@ import inspect
 import math
 from typing import Any, NamedTuple
 
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from rewardsmith.envs import Environment
-from rewardsmith.errors import MissingExtra, UsageError, unknown
+from rewardsmith.errors import MissingExtra, UsageError, problems_in, unknown
 from rewardsmith.types import ActionSpec
 
 Value = bool | int | float | str
@@ -57,7 +60,7 @@ class Sb3Config(BaseModel):
     )
 
     @classmethod
-    def for_environment(cls, environment: Environment, algo: str, **overrides: Value) -> Sb3Config:
+    def for_environment(cls, environment: Environment, algo: str, **overrides: Any) -> Sb3Config:
         """The environment's budget and discount, Stable-Baselines3's own settings for the rest, with overrides.
 
         Raises:
@@ -79,8 +82,7 @@ class Sb3Config(BaseModel):
                 | {"arguments": {name: value for name, value in overrides.items() if name in free}}
             )
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise UsageError(f"settings of {algo}: {problems}") from error
+            raise UsageError(f"settings of {algo}: {problems_in(error)}") from error
 
 
 def check_actions(algo: str, action: ActionSpec) -> None:
@@ -111,3 +113,34 @@ def arguments_of(algo: str) -> frozenset[str]:
         for name, parameter in parameters.items()
         if name not in _OURS and not name.startswith("_") and isinstance(parameter.default, Value)
     )
+
+
+def try_out(config: Sb3Config, action: ActionSpec) -> None:
+    """Build the algorithm once, on spaces alone, so that wrong settings show before anything is paid for.
+
+    Raises: UsageError: the algorithm does not take these settings.
+    """
+    try:
+        algorithm_class(config.algo)(
+            "MlpPolicy", _OnlySpaces(action), gamma=config.gamma, seed=0, device="cpu", **config.arguments
+        )
+    except Exception as error:  # whatever the algorithm says of its arguments
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        given = ", ".join(f"{name}={value}" for name, value in config.arguments.items())
+        raise UsageError(f"{config.algo} does not take {given}: {reason}") from error
+
+
+class _OnlySpaces(gym.Env):
+    """An environment that is never stepped."""
+
+    def __init__(self, action: ActionSpec) -> None:
+        self.observation_space = spaces.Box(-np.inf, np.inf, (8,), np.float32)
+        if action.kind == "continuous":
+            low, high = np.full(action.shape, -np.inf, np.float32), np.full(action.shape, np.inf, np.float32)
+            if action.low is not None and action.high is not None:
+                low[:], high[:] = action.low, action.high
+            self.action_space = spaces.Box(low, high, dtype=np.float32)
+        elif action.kind == "discrete":
+            self.action_space = spaces.Discrete(action.n or 1)
+        else:
+            self.action_space = spaces.MultiDiscrete(np.array(action.nvec))
