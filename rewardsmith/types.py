@@ -198,6 +198,8 @@ class MemberResult(Record):
     error: str = ""
     eval_env_steps: int = 0  # spent on clean evaluations, not part of `env_steps`
     last_episodes: tuple[tuple[float, float], ...] = ()  # (success, fitness) of each episode of the last evaluation
+    episodes: int = 0  # begun in training, and of all evaluations
+    broken_episodes: int = 0  # of those, ended because the simulation broke down (see `envs.VecWorld.diverged`)
 
 
 Measure = Literal["success", "fitness"]

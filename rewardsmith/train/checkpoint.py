@@ -29,6 +29,9 @@ class Progress(Record):
     curve: tuple[CurvePoint, ...] = ()
     last_episodes: tuple[tuple[float, float], ...] = ()
     eval_env_steps: int = 0
+    trained_episodes: int = 0
+    broken_in_training: int = 0  # episodes, see `VecWorld.diverged`
+    broken_in_evaluation: int = 0
 
 
 class Checkpoint(NamedTuple):

@@ -37,6 +37,7 @@ class EpisodeScores(NamedTuple):
     fitness: np.ndarray  # (E,)
     success: np.ndarray  # (E,)
     length: np.ndarray  # (E,) int64, steps
+    broken: int = 0  # episodes that ended because the simulation broke down, see `VecWorld.diverged`
     trajectories: tuple[Trajectory, ...] = ()
 
     @property
@@ -130,6 +131,7 @@ class _Evaluation:
         self._rows = rows
         self._recorder = FieldRecorder(_CHUNK, rows)
         self._running = torch.ones(rows, dtype=torch.bool, device=world.device)
+        self._broken = torch.zeros_like(self._running)  # rows whose simulation broke down in their episode
         self._quantities: list[dict[str, Tensor]] = []  # of the metric, each (steps, rows), one entry a chunk
         self._parts: list[_Part] = []
         self._ended = np.full(rows, -1)  # step in which a row's episode ended
@@ -154,12 +156,16 @@ class _Evaluation:
         laid_out = {k: torch.cat([v[:n, r] for r, n in zip(rows, lengths, strict=True)]) for k, v in quantities.items()}
         fitness, success = score_episodes(self._metric, laid_out, torch.tensor(lengths, device=self._world.device))
         scores = EpisodeScores(
-            fitness.numpy(force=True), success.numpy(force=True), np.array(lengths), self._cut(member)
+            fitness=fitness.numpy(force=True),
+            success=success.numpy(force=True),
+            length=np.array(lengths),
+            broken=int(self._broken[rows.start : rows.stop].sum()),
+            trajectories=self._cut(member),
         )
         if not (np.isfinite(scores.fitness).all() and np.isfinite(scores.success).all()):
             raise EnvironmentFault(
                 "the metric gave a fitness or success that is not finite",
-                hint="correct the metric or the goal: every episode needs a finite number",
+                hint="correct the metric, or the reward of the environment that it sums: each episode needs a number",
             )
         return scores
 
@@ -188,6 +194,7 @@ class _Evaluation:
             infos.append({k: v.clone() for k, v in world.info.items()})
             over = world.terminated | world.truncated
             done.append(over & running)
+            self._broken |= world.diverged & running
             running = running & ~over
             if self._memory:
                 after = featurize_rows(world, world.fields())

@@ -118,6 +118,8 @@ class _MemberRun:
             error=self.failure.error if self.failure else "",
             eval_env_steps=self.progress.eval_env_steps,
             last_episodes=self.progress.last_episodes,
+            episodes=self.progress.trained_episodes + sum(point.episodes for point in self.progress.curve),
+            broken_episodes=self.progress.broken_in_training + self.progress.broken_in_evaluation,
         )
 
 
@@ -278,12 +280,18 @@ class _Shard:
 
     def _save(self, together: _Together, i: int, measured: tuple[CurvePoint, EpisodeScores] | None) -> None:
         run, population = together.runs[i], together.population
-        update: dict[str, object] = {"iteration": population.iteration}
+        episodes, broken = population.episodes(i)
+        update: dict[str, object] = {
+            "iteration": population.iteration,
+            "trained_episodes": episodes,
+            "broken_in_training": broken,
+        }
         if measured:
             point, score = measured
             update["curve"] = (*run.progress.curve, point)
             update["last_episodes"] = tuple(zip(score.success.tolist(), score.fitness.tolist(), strict=True))
             update["eval_env_steps"] = run.progress.eval_env_steps + score.env_steps
+            update["broken_in_evaluation"] = run.progress.broken_in_evaluation + score.broken
         progress = run.progress.model_copy(update=update)
         state = population.member_state(i)
         if measured:

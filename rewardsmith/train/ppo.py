@@ -120,6 +120,7 @@ class PopulationPPO:
             self._count, config.num_envs, config.gamma, scale_free=scale_free, device=self.device
         )
         self.seeds = EpisodeSeeds(root, [m.seed for m in members], config.num_envs)
+        self._broken = torch.zeros(self._rows, dtype=torch.int64, device=self.device)  # episodes, see `VecWorld`
         self.memory: MemoryTrack | None = None
         if self._memory_width:
             n = config.num_envs
@@ -150,6 +151,11 @@ class PopulationPPO:
     def alive(self) -> list[int]:
         """Indices of the members that still train."""
         return [i for i in range(self._count) if i not in self.failures]
+
+    def episodes(self, member: int) -> tuple[int, int]:
+        """How many episodes a member began, and how many of them ended because the simulation broke down."""
+        start, stop = self._span(member)
+        return int(self.seeds.episodes[member].sum()), int(self._broken[start:stop].sum())
 
     def restart_episodes(self) -> None:
         """Begin new episodes everywhere (at the start, and at checkpoints of worlds that cannot save their state)."""
@@ -195,6 +201,7 @@ class PopulationPPO:
                 before = after
             if len(ended):
                 done = torch.from_numpy(ended).to(self.device)
+                self._broken += world.diverged
                 self._recorder.record_final(t, done, world.fields())
                 self._observe(t + 1)  # the last states; the next step writes over them
                 self._finals.append((t, ended, self._x[t + 1][done]))
@@ -386,9 +393,10 @@ class PopulationPPO:
         """Everything a member needs to go on bit-exactly, as arrays by name."""
         tensors = {k: v[member] for k, v in self._member_tensors().items()}
         state = {k: v.numpy(force=True).copy() for k, v in tensors.items()}
+        start, stop = self._span(member)
         state["episodes"] = self.seeds.episodes[member].copy()
+        state["broken"] = self._broken[start:stop].numpy(force=True).copy()
         if self.world.can_restore:
-            start, stop = self._span(member)
             saved = self.world.get_state(np.arange(start, stop))
             state |= {f"world/{k}": v for k, v in saved.items()}
             if self.memory:
@@ -405,9 +413,10 @@ class PopulationPPO:
             if self._count == 1 and len(tensor) == 2:
                 tensor[1] = tensor[0]
         self.normalizer.refresh()
+        start, stop = self._span(member)
         self.seeds.episodes[member] = state["episodes"]
+        self._broken[start:stop] = torch.from_numpy(state["broken"]).to(self.device)
         if self.world.can_restore:
-            start, stop = self._span(member)
             world = {k.removeprefix("world/"): v for k, v in state.items() if k.startswith("world/")}
             self.world.set_state(np.arange(start, stop), world)
             if self.memory:

@@ -11,7 +11,7 @@ import torch
 
 from rewardsmith.bank import Bank, concatenate, random_action, record, record_bank
 from rewardsmith.envs import resolve_env
-from rewardsmith.errors import RunError, UsageError
+from rewardsmith.errors import EnvironmentFault, RunError, UsageError
 from rewardsmith.types import ActionSpec
 
 
@@ -196,3 +196,26 @@ def test_random_actions_fit_their_spec(spec, shape, dtype):
         assert (drawn >= torch.tensor(spec.low)).all() and (drawn <= torch.tensor(spec.high)).all()
     if spec.n:
         assert set(drawn.tolist()) == {0, 1, 2}
+
+
+def test_a_native_reward_that_is_no_number_is_the_environments_fault():
+    environment = resolve_env("tests.envs.toys:ToyNanReward-v0")
+    with pytest.raises(
+        EnvironmentFault, match=r"ToyNanReward-v0 gave a reward that is not finite \(nan\) in"
+    ) as caught:
+        record_bank(environment, transitions=100, seed=0)
+    assert "step returns" in caught.value.hint
+
+
+def test_episodes_in_which_the_simulation_broke_down_are_told_once(caplog):
+    def breaking(obs):
+        return torch.where(obs[:, :1] > 0, 1.0, 0.1)  # the toy's observation is NaN after a full push
+
+    bank = record_bank(resolve_env("tests.envs.toys:ToyWalk-v0"), episodes=20, seed=0, policy=breaking)
+    broken = int((bank.t[bank.terminated] < 19).sum())
+    assert 0 < broken < 20
+    [line] = [record.getMessage() for record in caplog.records if "broke down" in record.getMessage()]
+    assert line.startswith(f"in {broken} of 20 recorded episodes of tests.envs.toys:ToyWalk-v0 (policy)")
+    caplog.clear()
+    record_bank(resolve_env("tests.envs.toys:ToyWalk-v0"), episodes=3, seed=0, policy=lambda obs: 0 * obs[:, :1])
+    assert not caplog.records

@@ -255,6 +255,15 @@ def test_nan_observations_end_their_row_only():
     assert torch.isfinite(world.native_reward).all()
 
 
+def test_a_reward_that_is_no_number_ends_nothing_and_is_told():
+    """Only metrics read the native reward; where one does, it must not be made a zero."""
+    world = resolve_env(f"{MODULE}:ToyNanReward-v0").make_world(2)
+    world.reset(np.arange(2), seeds(1, 2))
+    world.step(torch.tensor([[-0.5], [0.5]]))
+    assert world.native_reward.isnan().tolist() == [False, True]
+    assert not world.diverged.any() and not world.terminated.any()
+
+
 def test_gymnasiums_own_mujoco_environments_report_divergence(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     world = resolve_env("InvertedPendulum-v5").make_world(2)

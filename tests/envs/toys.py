@@ -77,6 +77,14 @@ class Broken(Walk):
         return super().step(np.zeros(1))
 
 
+class NanReward(Walk):
+    """Its reward divides by zero when the point goes right."""
+
+    def step(self, action):
+        obs, reward, *rest = super().step(action)
+        return obs, float("nan") if action[0] > 0 else reward, *rest
+
+
 class NoDrawing(Walk):
     """Cannot draw."""
 
@@ -103,7 +111,13 @@ class Odd(gym.Env):
         return (self.observation_space.sample(), 0.0, True, False, {}) if self.steps == 1 else self.returned
 
 
-for _name, _class in (("Walk", Walk), ("Spaces", Spaces), ("NoDrawing", NoDrawing), ("Odd", Odd)):
+for _name, _class in (
+    ("Walk", Walk),
+    ("Spaces", Spaces),
+    ("NoDrawing", NoDrawing),
+    ("NanReward", NanReward),
+    ("Odd", Odd),
+):
     gym.register(f"Toy{_name}-v0", _class, max_episode_steps=20)
 gym.register("ToyUnlimited-v0", Walk)
 gym.register("ToyBroken-v0", Broken)

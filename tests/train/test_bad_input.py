@@ -334,6 +334,25 @@ def test_a_faulty_environment_ends_the_members_that_meet_it(
     assert lasting(alone["a", 7]) == lasting(results["a", 7])
     for member in cursed:
         assert results[member].state == state and says in results[member].error
+        assert (results[member].broken_episodes > 0) == (fault == "diverge")
+    assert not any(results[member].broken_episodes for member in others)
+
+
+def test_episodes_that_broke_down_are_counted_once_whatever_the_stops(train, tmp_path: Path) -> None:
+    """All training episodes of seed 7 break down in their third step; those of seed 0 do not."""
+    environment = FaultyEnvironment({"diverge": [7]}, num_envs=SMALL.num_envs, at=3)
+    members = [("a", 0), ("a", 7)]
+    whole = train(members, HEALTHY, environment=environment, out=tmp_path / "whole")
+    for until in (120, 240, None):
+        parts = train(members, HEALTHY, environment=environment, out=tmp_path / "parts", until_steps=until)
+    for member in members:
+        assert lasting(parts[member]) == lasting(whole[member])
+    cursed = whole["a", 7]
+    evaluated = sum(point.episodes for point in cursed.curve)
+    # the few that run when the training ends have not broken down yet
+    assert cursed.episodes - evaluated - cursed.broken_episodes <= SMALL.num_envs
+    assert cursed.broken_episodes >= SMALL.num_envs
+    assert whole["a", 0].broken_episodes == 0 and whole["a", 0].episodes > evaluated
 
 
 def test_an_environment_that_cannot_go_on_from_a_checkpoint_ends_its_member(train, tmp_path: Path) -> None:

@@ -162,6 +162,8 @@ class _Seed:
                 "env_steps": env_steps,
                 "curve": (*self.result.curve, point),
                 "eval_env_steps": self.result.eval_env_steps + scores.env_steps,
+                "episodes": self.result.episodes + point.episodes,
+                "broken_episodes": self.result.broken_episodes + scores.broken,
                 "last_episodes": tuple(zip(scores.success.tolist(), scores.fitness.tolist(), strict=True)),
             }
         )
