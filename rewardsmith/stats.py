@@ -5,6 +5,7 @@ Written on numpy after Agarwal et al., "Deep RL at the edge of the statistical p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -78,6 +79,23 @@ def interval(
     draws = values[rng.integers(values.size, size=(RESAMPLES, values.size))]
     low, high = np.quantile(_trimmed_mean(draws, cut), [0.025, 0.975])
     return Interval(point, float(low), float(high), values.size, over)
+
+
+def fisher_exact(a: tuple[int, int], b: tuple[int, int]) -> float:
+    """Two-sided p-value of Fisher's exact test that two shares, each (successes, trials), are the same."""
+    (won_a, of_a), (won_b, of_b) = a, b
+    won = won_a + won_b
+
+    def log_ways(first: int) -> float:
+        return _log_choices(of_a, first) + _log_choices(of_b, won - first)
+
+    ways = [log_ways(first) for first in range(max(0, won - of_b), min(of_a, won) + 1)]
+    whole, seen = _log_choices(of_a + of_b, won), log_ways(won_a)
+    return min(1.0, math.fsum(math.exp(way - whole) for way in ways if way <= seen + 1e-9))
+
+
+def _log_choices(of: int, chosen: int) -> float:
+    return math.lgamma(of + 1) - math.lgamma(chosen + 1) - math.lgamma(of - chosen + 1)
 
 
 def compare(a: Interval, b: Interval) -> Answer:

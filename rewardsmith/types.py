@@ -256,6 +256,7 @@ class Analysis(Record):
     candidate: str
     reflection: str
     observations: tuple[str, ...] = ()
+    has_success: bool = True  # False where the goal defines none, so that 0 says nothing
 
 
 class Feedback(Record):

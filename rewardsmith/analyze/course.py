@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from rewardsmith.types import CurvePoint, MemberResult, TrainingResult
 
+TRACEBACK = ("Traceback (most recent call last)", "Fatal Python error")
+FATAL = "Fatal Python error"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -23,6 +25,7 @@ class Course:
     reward: tuple[float, ...]  # the candidate's own, mean per step
     components: dict[str, tuple[float, ...]]  # mean per step
     seeds: int
+    episodes: tuple[int, ...] = ()  # behind each evaluation, of all seeds together
 
     def __len__(self) -> int:
         return len(self.env_steps)
@@ -46,6 +49,7 @@ def course_of(result: TrainingResult) -> Course:
         reward=series([point.reward for point in points] for points in at),
         components={name: series(_component(points, name) for points in at) for name in names},
         seeds=len(furthest),
+        episodes=tuple(sum(point.episodes for point in points) for points in at),
     )
 
 
@@ -93,6 +97,16 @@ def shown_line(text: str, limit: int = 300) -> str:
     """Text that candidate code may have written, as one printable line."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= limit else line[:limit].rstrip() + " [...]"
+
+
+def telling(error: str) -> str:
+    """What an error says, as one printable line: of a process's last words its reason and the end of the traceback."""
+    lines = [line.strip() for line in error.splitlines() if line.strip()]
+    start = next((i for i, line in enumerate(lines) if line.startswith(TRACEBACK)), None)
+    if start is None:
+        return shown_line(error)
+    fatal = next((line for line in lines if line.startswith(FATAL)), lines[-1])
+    return shown_line(": ".join(dict.fromkeys([*lines[: min(start, 1)], fatal])))
 
 
 def _component(points: list[CurvePoint], name: str) -> list[float]:

@@ -9,19 +9,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from rewardsmith.analyze.course import Course, finite, mean, number, shown_line, shown_name, with_curves
+from rewardsmith.analyze.course import Course, finite, mean, number, shown_name, telling, with_curves
+from rewardsmith.stats import fisher_exact
 from rewardsmith.types import MemberResult, TrainingResult
 
 NEVER = 1e-9
 NEARLY = 0.9  # of the horizon
 SOLVED = 0.99
 FLAT = 0.05  # of a component's own size
+SAME = 1e-5  # of that size: less is rounding
 DOMINANT = 0.9  # of all components' sizes
 SHORT = 0.5  # of the length at the start, or of the horizon
 TREND = 0.25  # of the range a curve covers
 SEEDS_APART = 0.5
 LOST = 0.5  # of the best success
+MANY = 10_000  # episodes
+CHANCE = 0.05  # probability below which a change is not put down to chance
 
 
 @dataclass(frozen=True)
@@ -29,19 +34,26 @@ class Seen:
     """What the rules look at. `horizon` is the longest an episode can be, where known.
 
     `has_success` is False where the goal defines none (an environment's plain return): 0 says nothing there.
+    `goal_ends` says whether reaching the goal ends the episode; None: not known.
     """
 
     result: TrainingResult
     course: Course
     horizon: int | None = None
     has_success: bool = True
+    goal_ends: bool | None = None
 
 
 def observe(
-    result: TrainingResult, course: Course, *, horizon: int | None = None, has_success: bool = True
+    result: TrainingResult,
+    course: Course,
+    *,
+    horizon: int | None = None,
+    has_success: bool = True,
+    goal_ends: bool | None = None,
 ) -> tuple[str, ...]:
     """Sentences about one trained candidate, the weightiest first; empty when nothing stands out."""
-    seen = Seen(result, course, horizon, has_success)
+    seen = Seen(result, course, horizon, has_success, goal_ends)
     return tuple(sentence for rule in OBSERVATIONS if (sentence := rule(seen)) is not None)
 
 
@@ -53,9 +65,25 @@ def seeds_failed(seen: Seen) -> str | None:
     if not failed:
         return None
     states = ", ".join(f"seed {m.seed} {m.state.replace('_', ' ')}" for m in failed)
-    error = next((shown_line(m.error) for m in failed if m.error), "")
+    error = next((telling(m.error) for m in failed if m.error), "")
     return f"{len(failed)} of {len(seen.result.members)} seeds were not trained to the end ({states})" + (
         f": {error}" if error else "."
+    )
+
+
+def broke_down(seen: Seen) -> str | None:
+    return broken_episodes(seen.result.members)
+
+
+def broken_episodes(members: Sequence[MemberResult]) -> str | None:
+    """That episodes were ended by a fault of the environment, and what this may mean; None where none was."""
+    broken, whole = sum(m.broken_episodes for m in members), sum(m.episodes for m in members)
+    if broken <= 0:
+        return None
+    return (
+        f"In {broken:,} of {whole:,} episodes ({broken / max(whole, broken):.1%}) the simulation broke down (an "
+        "observation was not finite, or the physics blew up): they were ended there, so fitness may look better or "
+        "worse than it is."
     )
 
 
@@ -69,8 +97,8 @@ def suspected_hack(seen: Seen) -> str | None:
     name = max(rises, key=lambda name: rises[name], default="")
     most = f" '{shown_name(name)}' rose most." if rises.get(name, 0.0) > 0 else ""
     return (
-        "Suspected reward hacking: the reward went up during training while fitness went down, so the policy "
-        f"collects it without doing the task.{most}"
+        "Suspected reward hacking: the reward went up during training while fitness went down, so the policy may "
+        f"collect it without doing the task.{most}"
     )
 
 
@@ -94,20 +122,58 @@ def no_success(seen: Seen) -> str | None:
     return text
 
 
-def lost_success(seen: Seen) -> str | None:
-    """It could be done and was unlearned."""
-    success = finite(seen.course.success)
-    if len(success) < 3 or max(success) < 0.2 or success[-1] > LOST * max(success):
+class Loss(NamedTuple):
+    """Success that was higher once than in the end."""
+
+    env_steps: int  # where it was highest
+    best: float
+    last: float
+    episodes: tuple[int, int]  # evaluated then and in the end
+
+    def __str__(self) -> str:
+        then, now = (
+            f"{round(share * of)} of {of} episodes"
+            for share, of in zip((self.best, self.last), self.episodes, strict=True)
+        )
+        return (
+            f"success fell from {number(self.best)} at {self.env_steps:,} env steps ({then}) to {number(self.last)} in "
+            f"the end ({now})"
+        )
+
+
+def loss_of(course: Course) -> Loss | None:
+    """Most of the success is gone, and chance does not explain it: not even that of picking the best evaluation."""
+    if len(course) < 2 or len(finite(course.success)) < len(course) or not course.episodes:
         return None
-    at = seen.course.env_steps[seen.course.success.index(max(success))]
-    best, last = number(max(success)), number(success[-1])
-    return f"Success reached {best} at {at:,} env steps and ended at {last}: it was unlearned."
+    top = max(range(len(course)), key=lambda i: course.success[i])
+    best, last = course.success[top], course.success[-1]
+    of = course.episodes[top], course.episodes[-1]
+    if last > LOST * best:
+        return None
+    by_chance = len(course) * fisher_exact(_won(best, of[0]), _won(last, of[1]))
+    return Loss(course.env_steps[top], best, last, of) if by_chance <= CHANCE else None
+
+
+def _won(success: float, episodes: int) -> tuple[int, int]:
+    """How many episodes succeeded, of how many; of very many, as if there had been fewer."""
+    of = min(max(episodes, 0), MANY)
+    return round(min(max(success, 0.0), 1.0) * of), of
+
+
+def lost_success(seen: Seen) -> str | None:
+    """It was done, and then no more."""
+    loss = loss_of(seen.course)
+    text = str(loss)
+    return f"{text[0].upper()}{text[1:]}." if loss and seen.has_success else None
 
 
 def episodes_end_early(seen: Seen) -> str | None:
+    """Where only failure ends an episode early."""
     lengths, success = finite(seen.course.episode_length), finite(seen.course.success)
-    if not seen.has_success or not lengths or not success or success[-1] >= 0.5:
+    if not seen.has_success or seen.goal_ends is not False or not lengths or not success or success[-1] >= 0.5:
         return None
+    if lengths[-1] < lengths[0] and (trend(seen.course.fitness) or 0.0) > 0:
+        return None  # ending sooner did not make it worse
     if seen.horizon and lengths[-1] < SHORT * seen.horizon:
         return f"Episodes end early, after {lengths[-1]:.0f} of {seen.horizon} steps, and mostly without success."
     if len(lengths) >= 2 and lengths[-1] < SHORT * lengths[0] and success[-1] <= success[0]:
@@ -125,7 +191,7 @@ def waits(seen: Seen) -> str | None:
         return None
     return (
         f"Episodes ended after {min(lengths):.0f} steps at first and now run into the limit of {seen.horizon} without "
-        "success: the policy survives and waits, because nothing pays for the last part of the way or waiting is free."
+        "success: the policy survives and waits. Perhaps nothing pays for the last part of the way, or waiting is free."
     )
 
 
@@ -153,9 +219,10 @@ def flat_component(seen: Seen) -> str | None:
     for name, values in seen.course.components.items():
         known = finite(values)
         size = max(map(abs, known), default=0.0)
-        if len(known) >= 3 and size > NEVER and max(known) - min(known) <= FLAT * size:
+        change = max(known, default=0.0) - min(known, default=0.0)
+        if len(known) >= 3 and size > NEVER and SAME * size < change <= FLAT * size:  # a constant cannot change
             flat.append(name)
-    return f"{_names(flat)} hardly changed during training, so the policy did not improve it." if flat else None
+    return f"{_names(flat)} hardly changed during training (by at most {FLAT:.0%})." if flat else None
 
 
 def dominant_component(seen: Seen) -> str | None:
@@ -190,6 +257,7 @@ def seeds_disagree(seen: Seen) -> str | None:
 
 OBSERVATIONS: tuple[Callable[[Seen], str | None], ...] = (
     seeds_failed,
+    broke_down,
     suspected_hack,
     no_success,
     lost_success,

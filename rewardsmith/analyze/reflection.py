@@ -16,6 +16,7 @@ from rewardsmith.analyze.course import (
     numbers,
     shown_line,
     shown_name,
+    telling,
     ten_indices,
 )
 from rewardsmith.analyze.observations import observe
@@ -31,6 +32,7 @@ def reflect(
     *,
     horizon: int | None = None,
     has_success: bool = True,
+    goal_ends: bool | None = None,
 ) -> Analysis:
     """The reflection and the observations about one trained candidate.
 
@@ -38,12 +40,16 @@ def reflect(
         verdict: the critic's; its warnings are repeated, because training may have confirmed them.
         horizon: the most steps an episode can have, where known.
         has_success: False where the goal defines no success, so that its 0 is not read as failure.
+        goal_ends: whether reaching the goal ends the episode; None: not known.
     """
     course = course_of(result)
-    observations = observe(result, course, horizon=horizon, has_success=has_success)
+    observations = observe(result, course, horizon=horizon, has_success=has_success, goal_ends=goal_ends)
     parts = [headline(result, course), curves(course), warnings(verdict)]
     return Analysis(
-        candidate=result.candidate, reflection="\n".join(part for part in parts if part), observations=observations
+        candidate=result.candidate,
+        reflection="\n".join(part for part in parts if part),
+        observations=observations,
+        has_success=has_success,
     )
 
 
@@ -51,7 +57,7 @@ def headline(result: TrainingResult, course: Course) -> str:
     """One line: how far training got and where it ended."""
     if not len(course):
         states = ", ".join(f"seed {m.seed} {m.state.replace('_', ' ')}" for m in result.members) or "no seeds"
-        error = next((shown_line(m.error) for m in result.members if m.error), "")
+        error = next((telling(m.error) for m in result.members if m.error), "")
         return f"Training gave no evaluation ({states})." + (f" Error: {error}" if error else "")
     ends = finite(m.curve[-1].success for m in result.members if m.curve)
     each = f" (by seed: {', '.join(numbers(ends))})" if len(ends) > 1 else ""

@@ -183,9 +183,15 @@ class Parts:
             goal_states=goal_states,
             simple=self.simple,
             words=self.task.words,
-            goal_ends=self.environment.goal_ends(goal.task if goal.kind == "pack" else None),
+            goal_ends=self.goal_ends,
             horizon=self.environment.horizon,
         )
+
+    @property
+    def goal_ends(self) -> bool | None:
+        """Whether reaching the goal ends the episode; None: not known."""
+        goal = self.task.goal
+        return self.environment.goal_ends(goal.task if goal.kind == "pack" else None)
 
     @property
     def is_default_task(self) -> bool:
@@ -201,8 +207,13 @@ class Parts:
 
     def reflect(self, result: TrainingResult, verdict: Verdict) -> Analysis:
         """What the analyzer says of one candidate."""
-        knows_success = self.task.goal.kind != "native" or self.environment.native_metric().knows_success
-        return reflect(result, verdict, horizon=self.environment.horizon, has_success=knows_success)
+        return reflect(
+            result,
+            verdict,
+            horizon=self.environment.horizon,
+            has_success=self.task.goal.kind != "native" or self.environment.native_metric().knows_success,
+            goal_ends=self.goal_ends,
+        )
 
     # --- training --------------------------------------------------------------------------------------------------
 

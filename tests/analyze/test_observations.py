@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rewardsmith.analyze import observations as rules
-from rewardsmith.analyze.course import course_of
+from rewardsmith.analyze.course import course_of, telling
 from rewardsmith.analyze.observations import OBSERVATIONS, Seen, observe
+from rewardsmith.stats import fisher_exact
 from rewardsmith.types import TrainingResult
 from tests.analyze.test_reflection import member, point, result
 
@@ -14,7 +15,7 @@ from tests.analyze.test_reflection import member, point, result
 def run(*, n=6, **series):
     """One seed whose series are functions of the evaluation's number 0..n-1."""
     curve = [point(1000 * (i + 1), **{name: float(f(i)) for name, f in series.items()}) for i in range(n)]
-    return result(member(*curve))
+    return result(member(*(each.model_copy(update={"episodes": 16}) for each in curve)))
 
 
 def say(rule, trained: TrainingResult, **options) -> str | None:
@@ -41,15 +42,14 @@ CASES = [
     (rules.no_success, run(key=lambda i: 0), run(key=lambda i: 0, success=lambda i: i == 3), "'key' never fired"),
     (rules.no_success, run(near=up), run(success=one), "'near' rose all the same"),
     (rules.lost_success, run(success=lambda i: 0.9 if i == 2 else 0.1), run(success=lambda i: 0.9 if i == 2 else 0.6),
-     "reached 0.90 at 3,000 env steps and ended at 0.10"),
-    (rules.lost_success, run(success=lambda i: 0.9 - 0.15 * i), run(success=lambda i: 0.1 * (i == 1)), "unlearned"),
-    (rules.episodes_end_early, run(length=lambda i: 100 - 19 * i), run(length=lambda i: 100 - 5 * i), "100 to 5 steps"),
-    (rules.episodes_end_early, run(length=lambda i: 100 - 19 * i),
-     run(length=lambda i: 100 - 19 * i, success=lambda i: i / 5), "end in failure"),
+     "fell from 0.90 at 3,000 env steps (14 of 16 episodes) to 0.10 in the end (2 of 16 episodes)"),
+    (rules.lost_success, run(success=lambda i: 0.9 - 0.15 * i), run(success=lambda i: 0.1 * (i == 1)), "Success fell"),
+    (rules.lost_success, run(success=lambda i: i == 0), run(success=lambda i: 0.3 * (i == 0)), "Success fell"),
     (rules.solved, run(success=lambda i: i >= 2), run(success=lambda i: i != 5), "complete from 3,000 env steps"),
     (rules.never_fires, run(key=lambda i: 0, success=one), run(key=lambda i: i == 2, success=one), "'key' never fired"),
     (rules.flat_component, run(c=lambda i: 5 + 0.01 * i), run(c=lambda i: 5 + 0.1 * i), "'c' hardly changed"),
-    (rules.flat_component, run(c=one), run(n=2, c=one), "'c' hardly"),
+    (rules.flat_component, run(c=lambda i: 5 + 0.01 * i), run(c=one), "at most 5%"),
+    (rules.flat_component, run(c=lambda i: 5 + 0.01 * i), run(n=2, c=lambda i: 5 + 0.01 * i), "'c' hardly"),
     (rules.dominant_component, run(a=lambda i: 20, b=one), run(a=lambda i: 5, b=one), "'a' makes up 95%"),
     (rules.dominant_component, run(a=lambda i: -20, b=one), run(a=lambda i: 20), "'a' makes up"),
 ]  # fmt: skip
@@ -84,11 +84,90 @@ def test_a_goal_without_success_is_not_called_a_failure():
     assert observe(trained, course_of(trained), has_success=False, horizon=1000) == ()
 
 
-def test_horizon():
-    trained = run(length=lambda i: 40)
-    assert "after 40 of 100 steps" in say(rules.episodes_end_early, trained, horizon=100)
-    assert say(rules.episodes_end_early, trained, horizon=60) is None
-    assert say(rules.episodes_end_early, run(length=lambda i: 40, success=one), horizon=100) is None
+SHORTER = run(length=lambda i: 100 - 19 * i)
+
+
+@pytest.mark.parametrize(
+    ("trained", "horizon", "words"),
+    [
+        (SHORTER, None, "100 to 5 steps"),
+        (SHORTER, None, "end in failure"),
+        (run(length=lambda i: 100 - 5 * i), None, None),
+        (run(length=lambda i: 100 - 19 * i, success=lambda i: i / 5), None, None),
+        (run(length=lambda i: 100 - 19 * i, fitness=up), None, None),
+        (run(length=lambda i: 100 - 19 * i, fitness=up), 1000, None),
+        (run(length=lambda i: 40), 100, "after 40 of 100 steps"),
+        (run(length=lambda i: 40), 60, None),
+        (run(length=lambda i: 40, success=one), 100, None),
+    ],
+)
+def test_episodes_that_end_early_are_told_where_only_failure_ends_them(trained, horizon, words):
+    said = say(rules.episodes_end_early, trained, horizon=horizon, goal_ends=False)
+    assert said is None if words is None else words in (said or "")
+    for goal_ends in (None, True):  # ending early may be the goal
+        assert say(rules.episodes_end_early, trained, horizon=horizon, goal_ends=goal_ends) is None
+
+
+def test_a_loss_that_may_be_chance_is_not_told():
+    """2 of 16 episodes succeeded once, and none in the end."""
+    few = [point(1000 * (i + 1), success=0.125 * (i == 3)).model_copy(update={"episodes": 16}) for i in range(10)]
+    assert say(rules.lost_success, result(member(*few))) is None
+    many = [each.model_copy(update={"episodes": 1600}) for each in few]
+    assert "(200 of 1600 episodes) to 0.00 in the end (0 of 1600" in (
+        say(rules.lost_success, result(member(*many))) or ""
+    )
+    assert say(rules.lost_success, result(member(*many)), has_success=False) is None
+
+
+def test_the_episodes_of_all_seeds_count_together():
+    curve = [point(1000 * (i + 1), success=0.4 * (i == 0)).model_copy(update={"episodes": 10}) for i in range(4)]
+    assert say(rules.lost_success, result(member(*curve))) is None
+    assert "(12 of 30 episodes)" in (say(rules.lost_success, result(*(member(*curve, seed=s) for s in range(3)))) or "")
+
+
+@pytest.mark.parametrize("episodes", [-5, 0, 10**12])
+@pytest.mark.parametrize("high", [-1.0, 0.0, 1.0, 7.0, float("inf")])
+def test_no_numbers_of_episodes_break_or_hang_the_test_for_chance(episodes, high):
+    curve = [point(i + 1, success=high * (i == 0)).model_copy(update={"episodes": episodes}) for i in range(4)]
+    say(rules.lost_success, result(member(*curve)))
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [((2, 16), (0, 16)), ((14, 16), (2, 16)), ((5, 5), (0, 3)), ((0, 8), (0, 8)), ((300, 900), (200, 800))]
+)
+def test_fishers_test_is_scipys(a, b):
+    stats = pytest.importorskip("scipy.stats")
+    table = [[a[0], a[1] - a[0]], [b[0], b[1] - b[0]]]
+    assert fisher_exact(a, b) == pytest.approx(float(stats.fisher_exact(table)[1]))
+
+
+def test_episodes_in_which_the_simulation_broke_down_are_told():
+    counts = [(1000, 12), (2012, 24)]
+    members = [
+        member(point(1), seed=seed).model_copy(update={"episodes": whole, "broken_episodes": broken})
+        for seed, (whole, broken) in enumerate(counts)
+    ]
+    said = say(rules.broke_down, result(*members))
+    assert said and said.startswith("In 36 of 3,012 episodes (1.2%) the simulation broke down")
+    assert say(rules.broke_down, result(member(point(1)).model_copy(update={"episodes": 100}))) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("the reward was not finite", "the reward was not finite"),
+        (f"exit code 1\nTraceback (most recent call last):\n{'  File x, line 1, in y' * 40}\nKeyError: 'z'\n",
+         "exit code 1: KeyError: 'z'"),
+        ("Traceback (most recent call last):\n  File x\nKeyError: 'z'", "KeyError: 'z'"),
+        ("exit code -11\nFatal Python error: Segmentation fault\n\nCurrent thread:\n  File x\n\nExtension modules: a",
+         "exit code -11: Fatal Python error: Segmentation fault"),
+        ("it failed in a step: ValueError: no\n  Fix: try it alone",
+         "it failed in a step: ValueError: no Fix: try it alone"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_an_error_in_one_line_is_its_telling_end(error, said):
+    assert telling(error) == said
 
 
 # --- seeds
