@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import gc
 import importlib
 import os
@@ -36,6 +37,7 @@ def _import_package(module: str) -> None:
 def main() -> None:
     parent, module, *arguments = sys.argv[1:]
     die_with_parent(int(parent))
+    faulthandler.enable()  # what crashes the process shows in its log
     sys.argv = [module, *arguments]
     _import_package(module)
     runpy.run_module(module, run_name="__main__", alter_sys=True)

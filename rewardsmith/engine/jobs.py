@@ -17,6 +17,7 @@ class Job(Record):
     spec_path: Path
     result_path: Path
     timeout_s: float | None = None
+    about: str = ""  # whose process it is, such as an environment's name; for errors
 
 
 class JobOutcome(Record):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rewardsmith.engine.jobs import Job, JobOutcome
 from rewardsmith.engine.pulse import VARIABLE
+from rewardsmith.engine.watch import STALL_S
 from rewardsmith.errors import UsageError
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -31,7 +32,7 @@ class LocalEngine:
         stall_s: a job that has given a sign of life (see `Pulse`) and then none for this long hangs: it has failed.
     """
 
-    def __init__(self, workers: int | None = None, *, stall_s: float = 900.0) -> None:
+    def __init__(self, workers: int | None = None, *, stall_s: float = STALL_S) -> None:
         if workers is not None and workers < 1:
             raise UsageError(f"an engine needs at least one worker, got {workers}")
         if not stall_s > 0:
@@ -71,6 +72,7 @@ class _Child:
 
     def __init__(self, job: Job, stall_s: float, ended: threading.Event) -> None:
         self.job, self._stall_s = job, stall_s
+        self._name = f"the process of {job.about}" if job.about else "the process"
         job.result_path.parent.mkdir(parents=True, exist_ok=True)
         job.result_path.unlink(missing_ok=True)  # an unreadable one, see `LocalEngine.run`
         self._log_path = job.result_path.with_suffix(".log")
@@ -112,7 +114,7 @@ class _Child:
         if self.job.timeout_s is not None and now >= self._started + self.job.timeout_s:
             return self._end("timed_out", f"no result after {self.job.timeout_s:g} s, so it was ended")
         if self._silent(now):
-            return self._end("failed", f"the process hung: no sign of life for {self._stall_s:g} s, so it was ended")
+            return self._end("failed", f"{self._name} hung: no sign of life for {self._stall_s:g} s, so it was ended")
         return None
 
     def _silent(self, now: float) -> bool:
@@ -142,13 +144,13 @@ class _Child:
         if code == 0 and _readable(self.job.result_path):
             return self._outcome("done", "")
         if code < 0:
-            reason = f"the process was killed by {_signal_name(-code)}"
+            reason = f"{self._name} was killed by {_signal_name(-code)}"
         elif code > 0:
-            reason = f"the process exited with {code}"
+            reason = f"{self._name} exited with {code}"
         elif self.job.result_path.exists():
-            reason = "the process left an unreadable result"
+            reason = f"{self._name} left an unreadable result"
         else:
-            reason = "the process left no result"
+            reason = f"{self._name} left no result"
         return self._outcome("failed", f"{reason}\n{self._tail()}".strip())
 
     def _outcome(self, state: str, error: str) -> JobOutcome:

@@ -164,10 +164,15 @@ class _Run:
             if (old := read_result(result)) is None or old.problem:
                 result.unlink(missing_ok=True)  # a fault of an earlier attempt: this one shall find out for itself
             write_bytes(spec, WorkerSpec(job=job, result_path=str(result)).model_dump_json(indent=1).encode())
-            yield (
-                Job(id=id, module=self._module, spec_path=spec, result_path=result, timeout_s=self._timeout_s),
-                list(shard),
+            ready = Job(
+                id=id,
+                module=self._module,
+                spec_path=spec,
+                result_path=result,
+                timeout_s=self._timeout_s,
+                about=job.env.name,
             )
+            yield ready, list(shard)
 
     def _collect(
         self, outcome: JobOutcome, shard: Sequence[Member], before: Mapping[Member, MemberResult]

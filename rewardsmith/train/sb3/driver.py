@@ -84,7 +84,7 @@ def train_with_sb3(
             )
             write_bytes(spec, job.model_dump_json(indent=1).encode())
             jobs[id] = member
-            yield Job(id=id, module=WORKER, spec_path=spec, result_path=result)
+            yield Job(id=id, module=WORKER, spec_path=spec, result_path=result, about=env.name)
 
     with Following(out, on_point) as following:
         following.add(members)
