@@ -1,8 +1,9 @@
-"""A standing in a race, in words."""
+"""A standing in a race, and how a training ended, in words."""
 
 from __future__ import annotations
 
-from rewardsmith.types import Estimate, RungStanding
+from rewardsmith.analyze.course import telling
+from rewardsmith.types import Estimate, RungStanding, TrainingResult
 
 _ENDINGS = {
     "ahead": "",
@@ -20,7 +21,18 @@ def why(standing: RungStanding) -> str:
         "" if standing.verdict == "ahead" else f" against {_text(standing.cut_score)} of {standing.cut} at the cut"
     )
     failed = f", {standing.failed} seed{'s' if standing.failed > 1 else ''} failed" if standing.failed else ""
-    return f"{place}{failed}: {standing.cut_measure} {_text(score)}{against}{_ENDINGS[standing.verdict]}"
+    over = "" if standing.over == "seeds" else f" (intervals over {standing.over})"
+    return f"{place}{failed}: {standing.cut_measure} {_text(score)}{against}{_ENDINGS[standing.verdict]}{over}"
+
+
+def ending(result: TrainingResult) -> str:
+    """One line: why a candidate was not trained to the end with all its seeds; empty when it was."""
+    failed = [member for member in result.members if member.error]
+    if failed:
+        some = f"{len(failed)} of {len(result.members)} seeds failed: " if len(failed) < len(result.members) else ""
+        return some + telling(failed[0].error)
+    last = result.race[-1] if result.race else None
+    return why(last) if last and not last.kept else ""
 
 
 def ordinal(number: int) -> str:

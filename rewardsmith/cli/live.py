@@ -78,7 +78,7 @@ class LiveView:
                 self._states[candidate] = (state, detail)
                 if changed and not self._live:
                     progress.print(
-                        f"{wash(candidate)}: {state}{' - ' + wash(detail, 200) if detail else ''}", soft_wrap=True
+                        f"{wash(candidate)}: {state}{' - ' + wash(detail, 400) if detail else ''}", soft_wrap=True
                     )
             case PointMeasured(candidate, seed, point):
                 self._points.setdefault(candidate, {})[seed] = point
@@ -123,6 +123,6 @@ class LiveView:
                 spread([p.success for p in ahead]),
                 spread([p.fitness for p in ahead]),
                 f"{sum(p.env_steps for p in points):,}" if points else "",
-                wash(detail, 90),
+                wash(detail, 200),
             )
         return table

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from rewardsmith.analyze.race import why as standing_in_words
+from rewardsmith.analyze.course import course_of
+from rewardsmith.analyze.observations import broken_episodes, loss_of
+from rewardsmith.analyze.race import ending
 from rewardsmith.cli.console import results, wash
+from rewardsmith.loop.failing import reason
 from rewardsmith.loop.summary import Candidate, RunSummary, describe
 
 
@@ -18,8 +21,11 @@ def show_run(run: RunSummary) -> None:
         results.print(f"Goal ({GOAL_KINDS[run.task.goal.kind]}): {wash(run.task.goal.about)}")
     show_headline(run)
     _candidates(run)
-    if run.best and (advice := advice_on(run.candidate(run.best))):
+    searched = run.config.method != "given"
+    if run.best and (advice := advice_on(run.candidate(run.best), searched=searched)):
         results.print(wash(advice), soft_wrap=True)
+    for line in shortcomings(run):
+        results.print(f"[yellow]Note:[/] {wash(line)}", soft_wrap=True)
     spent = run.spent
     cost = f"{spent.env_steps:,} environment steps, {spent.calls} model calls, {spent.tokens:,} tokens"
     results.print(f"Spent: {cost}" + (f", ${spent.usd:.2f}" if spent.usd else ""))
@@ -63,7 +69,8 @@ def show_headline(run: RunSummary) -> None:
 
 def _candidates(run: RunSummary) -> None:
     given = run.config.method == "given"
-    title = f"Trained with {run.config.seeds} seeds" if given else "Search"
+    seeds = run.config.seeds
+    title = f"Trained with {seeds} seed{'s' if seeds != 1 else ''}" if given else "Search"
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in ("candidate", "state", "success", "fitness", "why"):
         table.add_column(column, justify="right" if column in ("success", "fitness") else "left")
@@ -76,42 +83,44 @@ def _candidates(run: RunSummary) -> None:
             str(candidate.state),
             (describe(success) if given else f"{score[0]:.2f}") if score else "",
             (describe(fitness) if given else f"{score[1]:.4g}") if score else "",
-            wash(why(candidate), 160),
+            wash(reason(candidate), 400),
         )
     results.print(table)
 
 
-LOST = 0.5  # of the highest success, at the end
+def advice_on(best: Candidate, *, searched: bool = True) -> str:
+    """What to try when the best candidate does not succeed, or no longer; empty when it does, or nobody can say.
 
-
-def advice_on(best: Candidate) -> str:
-    """What to try when the best candidate does not succeed, or no longer; empty when it does."""
+    `searched`: whether more rounds could be had, as by `design`.
+    """
     curves = [m.curve for m in best.training.members if m.state == "trained" and m.curve] if best.training else []
-    if not curves:
+    if not best.training or not curves or (best.analysis and not best.analysis.has_success):
         return ""
-    success = [sum(points) / len(points) for points in zip(*([p.success for p in c] for c in curves), strict=False)]
-    peak = max(range(len(success)), key=lambda i: success[i])
-    if success[peak] == 0:
-        return "No episode of the best candidate succeeded: more --rounds, or more env_steps, may be needed."
-    if success[-1] > LOST * success[peak]:
+    which = "the best candidate" if searched else best.id
+    if not any(point.success for curve in curves for point in curve):
+        more = (
+            "more --rounds, or more env_steps,"
+            if searched
+            else "more env steps (--set env_steps=N), or another reward,"
+        )
+        return f"No evaluated episode of {which} succeeded: {more} may be needed."
+    course = course_of(best.training)
+    loss = loss_of(course)
+    if loss is None:
         return ""
-    first, last, at = curves[0][0].reward, curves[0][-1].reward, curves[0][peak].env_steps
-    rose = " while its own reward rose, so the reward pays for something else than the task" if last > first else ""
+    rose = course.reward[-1] > course.reward[0]
+    meanwhile = ", while its own reward rose: it may pay for something else than the task" if rose else ""
+    mend = "more --rounds may mend the reward" if searched else "another reward may keep it"
     return (
-        f"The best candidate reached success {success[peak]:.2f} at {at:,} env steps and ended at "
-        f"{success[-1]:.2f}{rose}. Look at its curves in the report; --rounds may mend the reward, "
-        f"--set env_steps={at} stops before it is lost."
+        f"For {which}, {loss}{meanwhile}. Look at its curves in the report; {mend}, and "
+        f"--set env_steps={loss.env_steps} stops there."
     )
 
 
-def why(candidate: Candidate) -> str:
-    """The first thing that explains a candidate's state."""
-    if candidate.proposal.failure:
-        return candidate.proposal.failure
-    if candidate.verdict and not candidate.verdict.accepted:
-        return next((f.message for f in candidate.verdict.findings if f.severity == "refuse"), "")
-    members = candidate.training.members if candidate.training else ()
-    errors = [m.error for m in members if m.error]
-    if candidate.training and candidate.training.race and not candidate.training.race[-1].kept and not errors:
-        return standing_in_words(candidate.training.race[-1])
-    return errors[0] if errors else ""
+def shortcomings(run: RunSummary) -> list[str]:
+    """What lessens the worth of the figures above."""
+    members = [m for c in run.candidates if c.training for m in c.training.members]
+    members += [m for result in run.final.values() for m in result.members]
+    lines = [f"on the fresh seeds, {id}: {said}" for id, result in run.final.items() if (said := ending(result))]
+    broken = broken_episodes(members)
+    return [*lines, broken] if broken else lines

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from rewardsmith.analyze.feedback import build_feedback
-from rewardsmith.analyze.race import why
+from rewardsmith.analyze.race import ending
 from rewardsmith.critic import NOVELTY, Critic, fatal
 from rewardsmith.design.designer import DesignContext, ScoredCandidate
 from rewardsmith.loop.events import CandidateChanged, RoundStarted
@@ -185,8 +185,7 @@ class Steps:
         )
         self.results.update(results)
         for id, result in results.items():
-            last = result.race[-1] if result.race else None
-            self._changed(id, detail=why(last) if last and not last.kept else "")
+            self._changed(id, detail=ending(result))
         if round < self._config.rounds:
             self._show_critic(round, results)
         return results

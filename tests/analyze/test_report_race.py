@@ -63,6 +63,13 @@ def test_it_shows_who_was_dropped_when_and_why() -> None:
     assert page.words.count("a: 8th of 8 at 100 env steps: fitness 1 [1, 1] against 5 [5, 5] of f at the cut") == 1
     assert "3rd of 4 at 200 env steps" in page.words  # also in the candidate's own place
     assert "dropped after" not in page.words  # said once, with its reason
+    assert "trained more seeds of the finalists" in page.words
+
+
+def test_more_seeds_of_the_finalists_are_told_only_where_they_trained_some() -> None:
+    results = [r.model_copy(update={"members": r.members[:2]}) for r in race(FITNESS)]
+    page = checked(reported(results, best="d"))
+    assert "Who was dropped when, and why" in page.words and "more seeds" not in page.words
 
 
 def test_rows_are_sorted_by_how_far_they_came() -> None:

@@ -13,7 +13,7 @@ from rewardsmith.cli.show import advice_on
 from rewardsmith.loop.events import PointMeasured
 from rewardsmith.loop.goal import GoalAnswer, GoalProposal
 from rewardsmith.loop.summary import Candidate
-from rewardsmith.types import CurvePoint, MemberResult, Proposal, TrainingResult
+from rewardsmith.types import Analysis, CurvePoint, MemberResult, Proposal, TrainingResult
 
 
 def test_the_table_is_out_of_the_way_while_a_question_is_asked(monkeypatch) -> None:
@@ -39,14 +39,14 @@ def test_an_edited_goal_brings_its_description_along() -> None:
     assert read_goal_file("def step(): pass") == ("", "def step(): pass\n")
 
 
-def trained(*success: float, reward: tuple[float, float] = (0.0, 0.0)) -> Candidate:
+def trained(*success: float, reward: tuple[float, float] = (0.0, 0.0), knows_success: bool = True) -> Candidate:
     points = [
         CurvePoint(
             env_steps=1000 * (i + 1),
             fitness=s,
             success=s,
             episode_length=9,
-            episodes=4,
+            episodes=16,
             reward=reward[0] if i == 0 else reward[1],
         )
         for i, s in enumerate(success)
@@ -55,24 +55,29 @@ def trained(*success: float, reward: tuple[float, float] = (0.0, 0.0)) -> Candid
     return Candidate(
         proposal=Proposal(id="a", round=1, sample=0, code="x", origin="model"),
         training=TrainingResult(candidate="a", members=(member,)),
+        analysis=Analysis(candidate="a", reflection="", has_success=knows_success),
     )
 
 
 @pytest.mark.parametrize(
     ("candidate", "words"),
     [
-        (trained(0, 0, 0), ["No episode", "more env_steps"]),
+        (trained(0, 0, 0), ["No evaluated episode", "more env"]),
         (trained(0, 1, 0, reward=(0.1, 0.2)), ["1.00 at 2,000", "its own reward rose", "env_steps=2000"]),
-        (trained(0, 1, 0, reward=(0.2, 0.1)), ["1.00 at 2,000", "ended at 0.00. Look"]),
+        (trained(0, 1, 0, reward=(0.2, 0.1)), ["1.00 at 2,000", "to 0.00 in the end (0 of 16 episodes). Look"]),
     ],
 )
-def test_advice_fits_the_curve(candidate, words) -> None:
-    for word in words:
-        assert word in advice_on(candidate)
+def test_advice_fits_the_curve_and_the_command(candidate, words) -> None:
+    for searched in (True, False):
+        advice = advice_on(candidate, searched=searched)
+        assert all(word in advice for word in words)
+        assert ("--rounds" in advice) == searched  # `train` has no such option
 
 
 def test_no_advice_where_there_is_nothing_to_say() -> None:
     assert advice_on(trained(0, 1, 0.9)) == ""
+    assert advice_on(trained(0, 0.125, 0)) == ""  # 2 of 16 episodes and none may be chance
+    assert advice_on(trained(0, 0, 0, knows_success=False)) == ""
     assert advice_on(trained().model_copy(update={"training": None})) == ""
 
 

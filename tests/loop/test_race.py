@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rewardsmith.cli.show import why
 from rewardsmith.config import DesignConfig
 from rewardsmith.loop import parts as parts_module
 from rewardsmith.loop.events import CandidateChanged, Said
+from rewardsmith.loop.failing import reason
 from rewardsmith.loop.parts import Parts
 from rewardsmith.loop.summary import Candidate
 from rewardsmith.store import RunFolder
@@ -44,7 +44,7 @@ def test_a_race_is_told_and_asks_the_budget(tmp_path, monkeypatch) -> None:
     said = [e.text for e in events if isinstance(e, Said)]
     assert said == ["a, b train 2 more seeds each (2,048 env steps a candidate), from what the dropped ones left"]
     proposal = Proposal(id="c", round=1, sample=0, code="", origin="builtin")
-    assert why(Candidate(proposal=proposal, training=trained["c"])) == dropped[0].detail
+    assert reason(Candidate(proposal=proposal, training=trained["c"])) == dropped[0].detail
 
 
 @pytest.mark.parametrize("setting", ["seeds", "finalist_seeds"])

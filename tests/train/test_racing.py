@@ -98,8 +98,10 @@ def test_a_standing_says_why() -> None:
     }  # fmt: skip
     assert {s.cut for s in judged.values()} == {"cut"} and {s.cut_measure for s in judged.values()} == {"fitness"}
     assert judged["far"].over == "episodes, not seeds"
-    assert why(judged["best"]) == "1st of 5 at 100 env steps: fitness 5 [5, 5]"
-    assert why(judged["far"]).endswith("fitness 0 [0, 0] against 3 [2.5, 3.5] of cut at the cut")
+    about = " (intervals over episodes, not seeds)"
+    assert why(judged["best"]) == f"1st of 5 at 100 env steps: fitness 5 [5, 5]{about}"
+    assert why(judged["far"]).endswith(f"fitness 0 [0, 0] against 3 [2.5, 3.5] of cut at the cut{about}")
+    assert "not seeds" not in why(judged["far"].model_copy(update={"over": "seeds"}))
     assert "too close to call, so it went on" in why(judged["close"])
     assert "no more could go on" in why(judged["crowded"])
     assert "1 seed failed" in why(judged["far"].model_copy(update={"failed": 1}))

@@ -88,6 +88,7 @@ class RoundView(NamedTuple):
     name: str
     candidates: list[CandidateView]
     race: Markup
+    more_seeds: bool  # whether finalists trained more seeds than the others
 
 
 class Film(NamedTuple):
@@ -201,7 +202,8 @@ def _candidate(c: ReportCandidate, data: ReportData, anchors: dict[str, str], sc
 
 def _round(name: str, views: list[CandidateView]) -> RoundView:
     racers = [Racer(v.it.id, v.is_best, v.state, v.it.members, v.it.race) for v in views if v.it.members]
-    return RoundView(name, views, race_chart(racers, title=f"{name}: who was dropped when, and why"))
+    race = race_chart(racers, title=f"{name}: who was dropped when, and why")
+    return RoundView(name, views, race, more_seeds=len({len(racer.members) for racer in racers}) > 1)
 
 
 def _made_from(c: ReportCandidate) -> list[str]:
