@@ -96,7 +96,9 @@ class DesignConfig(Record):
     budget: BudgetLimits = Field(default=BudgetLimits(), description="Upper limits on spending.")
     workers: PositiveInt | None = Field(default=None, description="Training processes; None is one a core.")
     stall_s: PositiveFloat = Field(
-        default=900.0, description="A training process that shows no sign of life for so many seconds hangs and fails."
+        default=900.0,
+        description="An environment that shows no sign of life for so many seconds hangs: training in it fails, and "
+        "recording episodes of it ends the run, which can be resumed.",
     )
     videos: bool = Field(default=True, description="Film the winner for the report where rendering works.")
     tensorboard: bool = Field(default=False, description="Also write the curves as TensorBoard events.")

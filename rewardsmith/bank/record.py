@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rewardsmith.bank.bank import Bank
+from rewardsmith.engine import alive
 from rewardsmith.envs import Environment, Metric, VecWorld, score_episodes
 from rewardsmith.errors import EnvironmentFault, UsageError
 from rewardsmith.types import ActionSpec
@@ -140,6 +141,7 @@ class _Recorder:
             action = self._policy(world.obs)
         record = {f"before.{key}": value.clone() for key, value in world.fields().items()} | {"action": action.clone()}
         world.step(action)
+        alive()
         record |= {f"after.{key}": value.clone() for key, value in world.fields().items()}
         record |= {f"info.{key}": value.clone() for key, value in world.info.items()}
         record |= {key: getattr(world, key).clone() for key in ("terminated", "truncated", "diverged", "native_reward")}

@@ -5,6 +5,7 @@ Results go to stdout, progress to stderr. Errors with a known cause are shown wi
 
 from __future__ import annotations
 
+import faulthandler
 import sys
 
 import typer
@@ -12,6 +13,8 @@ import typer
 from rewardsmith.cli import check, compare, demo, design, doctor, envs, evaluate, export, report, resume, train
 from rewardsmith.cli.console import complain
 from rewardsmith.errors import EXIT_INTERRUPTED, RewardsmithError
+
+STDERR = 2
 
 app = typer.Typer(
     name="rewardsmith",
@@ -41,6 +44,7 @@ def options(
 
 
 def main() -> None:
+    faulthandler.enable(file=STDERR)  # an environment that crashes the process shows where
     try:
         app()
     except RewardsmithError as error:

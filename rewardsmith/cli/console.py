@@ -38,6 +38,9 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level = f"[yellow]{record.levelname.lower()}:[/] " if record.levelno >= logging.WARNING else ""
+        if record.levelno >= logging.CRITICAL:  # the process ends here, maybe under a live table that hides the cursor
+            level = "[bold red]rewardsmith:[/] "
+            progress.show_cursor()
         progress.print(level + wash(record.getMessage()), soft_wrap=True)
 
 

@@ -69,6 +69,9 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="A training setting, such as env_steps=100000. Repeatable."),
 ]
+StallS = Annotated[
+    float, typer.Option(min=1, help="An environment without a sign of life for so many seconds hangs, and is ended.")
+]
 Workers = Annotated[int | None, typer.Option(help="Training processes (default: one a core).")]
 
 
@@ -116,6 +119,7 @@ def design(
     max_env_steps: Annotated[int | None, typer.Option(min=0, help="Budget in environment steps.")] = None,
     max_wall_s: Annotated[float | None, typer.Option(min=0, help="Budget in seconds.")] = None,
     workers: Workers = None,
+    stall_s: StallS = 900,
     videos: Annotated[bool, typer.Option(help="Film the winner for the report.")] = True,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard event files.")] = False,
     env_kwargs: EnvKwargs = None,
@@ -170,6 +174,7 @@ def design(
         training=parse_settings(settings or []),  # type: ignore[arg-type]
         budget=BudgetLimits(usd=max_usd, tokens=max_tokens, env_steps=max_env_steps, wall_s=max_wall_s),
         workers=workers,
+        stall_s=stall_s,
         videos=videos,
         tensorboard=tensorboard,
         allow_unsandboxed=allow_unsandboxed,

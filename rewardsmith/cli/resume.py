@@ -23,6 +23,9 @@ def resume(
     max_tokens: Annotated[int | None, typer.Option(min=0, help="New budget in tokens.")] = None,
     max_env_steps: Annotated[int | None, typer.Option(min=0, help="New budget in environment steps.")] = None,
     max_wall_s: Annotated[float | None, typer.Option(min=0, help="New budget in seconds, counted from now.")] = None,
+    stall_s: Annotated[
+        float | None, typer.Option(min=1, help="New limit: seconds that an environment may show no sign of life.")
+    ] = None,
     runs: Runs = Path("runs"),
     trust: Trust = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept a model-written goal without asking.")] = False,
@@ -43,6 +46,7 @@ def resume(
             runs=runs,
             observe=view,
             approve_goal=accept_any_goal if yes else view.asking(ask_about_goal),
+            stall_s=stall_s,
             trust=trust,
             budget={kind: limit for kind, limit in limits.items() if limit is not None},
         )

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from rewardsmith.cli.console import log_to_stderr, print_json
-from rewardsmith.cli.design import AsJson, Env, Runs, Settings, Workers, parse_settings
+from rewardsmith.cli.design import AsJson, Env, Runs, Settings, StallS, Workers, parse_settings
 from rewardsmith.errors import UsageError
 
 
@@ -43,6 +43,7 @@ def train(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     settings: Settings = None,
     workers: Workers = None,
+    stall_s: StallS = 900,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard event files.")] = False,
     runs: Runs = Path("runs"),
     as_json: AsJson = False,
@@ -72,6 +73,7 @@ def train(
             algo=(algo or Algo.PPO).value,
             training=parse_settings(settings or []),
             workers=workers,
+            stall_s=stall_s,
             tensorboard=tensorboard,
         )
     if as_json:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rewardsmith.bank import Bank, Policy, concatenate, random_action, record_bank
+from rewardsmith.engine import alive
 from rewardsmith.envs import Environment, VecWorld
 from rewardsmith.reward.distances import Coverage
 
@@ -147,6 +148,7 @@ class _Explorer:
 
     def _step(self, action: Tensor) -> None:
         self._world.step(action)
+        alive()
         self.env_steps += len(self._rows)
 
     def _reset(self, rows: np.ndarray, step_of: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rewardsmith.engine import alive
 from rewardsmith.envs.gym_world import FieldReader
 from rewardsmith.envs.physics import load_mujoco
 from rewardsmith.envs.rendering import MujocoEnvArtist, draw_gym
@@ -191,6 +192,7 @@ def _probe(env: gym.Env) -> list[dict[str, Any]]:
     infos = [env.reset(seed=0)[1]]
     for _ in range(PROBE_STEPS):
         _, _, terminated, truncated, info = env.step(env.action_space.sample())
+        alive()
         infos.append(info)
         if terminated or truncated:
             break

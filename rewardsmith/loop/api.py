@@ -61,6 +61,7 @@ def resume_run(
     observe: Observer = silent,
     approve_goal: ApproveGoal = accept_any_goal,
     budget: Mapping[str, float] | None = None,
+    stall_s: float | None = None,
     trust: bool = False,
 ) -> RunSummary:
     """Go on with a run from where it stopped; no model call and no finished training is repeated.
@@ -68,6 +69,7 @@ def resume_run(
     Args:
         run: the run's id, folder, or "latest".
         budget: limits that replace those of the config, such as `{"env_steps": 10_000_000}`.
+        stall_s: replaces that of the config: how long the environment may show no sign of life.
         trust: go on with it even if somebody else made it; it may then run Python code and use your API key.
     """
     folder = find_run(str(run), Path(runs))
@@ -77,6 +79,8 @@ def resume_run(
     if budget:
         limits = config.budget.model_dump() | dict(budget)
         config = config.model_copy(update={"budget": BudgetLimits.model_validate(limits)})
+    if stall_s is not None:
+        config = DesignConfig.model_validate(config.model_dump() | {"stall_s": stall_s})
     with folder.journal(read_only=True) as journal:
         finished = journal.get("finished")
     if finished:

@@ -15,7 +15,9 @@ from rewardsmith.critic.files import check_files
 from rewardsmith.critic.interface import interface_from_json
 from rewardsmith.critic.native import Terms, audit, native_evidence, record_native
 from rewardsmith.critic.table import NATIVE_CHECKS
-from rewardsmith.envs import Environment, resolve_env
+from rewardsmith.engine import watching
+from rewardsmith.envs import Environment
+from rewardsmith.loop.building import build
 from rewardsmith.reward.compile import compile_reward, prepare, reward_jail
 from rewardsmith.types import Finding, Record
 
@@ -41,10 +43,11 @@ def audit_native(
 
     Raises: RewardsmithError: the environment is at fault, or (for a pack with `human.py`) no jail can be built.
     """
-    environment = resolve_env(env, kwargs=dict(env_kwargs or {}))
+    environment = build(env, env_kwargs)
     published = environment.reference_rewards.get("human")
     terms = _terms_of(published, environment, allow_unsandboxed) if published else None
-    recording = record_native(environment, transitions=NATIVE_TRANSITIONS, seed=0, terms=terms)
+    with watching(f"recording episodes of {environment.name}"):
+        recording = record_native(environment, transitions=NATIVE_TRANSITIONS, seed=0, terms=terms)
     checks = (*NATIVE_CHECKS, successes_lose) if recording.independent else NATIVE_CHECKS
     findings = audit(native_evidence(recording, environment.interface), checks)
     return NativeAudit(env=environment.name, env_steps=recording.env_steps, findings=tuple(findings))
@@ -71,19 +74,21 @@ def critic_for(
 
     Raises: RewardsmithError: the environment or the interface file is at fault, or no jail can be built.
     """
-    environment = resolve_env(env, kwargs=dict(env_kwargs or {})) if env is not None else None
+    environment = build(env, env_kwargs) if env is not None else None
     features = environment.interface if environment else interface_from_json(interface or Path())
     with reward_jail(allow_unsandboxed=allow_unsandboxed) as jail:
         prepare(jail)
         if environment is None:
             yield Critic(features, jail)
             return
-        yield Critic(
-            features,
-            jail,
-            bank=record_bank(environment, transitions=TRANSITIONS, seed=0),
-            goal_states=environment.goal_states(GOAL_STATES, np.random.default_rng(0)),
-            simple=record_simple(environment, seed=0),
-            goal_ends=environment.goal_ends(environment.default_task),
-            horizon=environment.horizon,
-        )
+        with watching(f"recording episodes of {environment.name}"):
+            critic = Critic(
+                features,
+                jail,
+                bank=record_bank(environment, transitions=TRANSITIONS, seed=0),
+                goal_states=environment.goal_states(GOAL_STATES, np.random.default_rng(0)),
+                simple=record_simple(environment, seed=0),
+                goal_ends=environment.goal_ends(environment.default_task),
+                horizon=environment.horizon,
+            )
+        yield critic

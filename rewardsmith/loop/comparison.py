@@ -7,7 +7,8 @@ from itertools import combinations
 from pathlib import Path
 
 from rewardsmith.config import DesignConfig
-from rewardsmith.envs import resolve_env
+from rewardsmith.engine import STALL_S
+from rewardsmith.loop.building import MORE_TIME, build
 from rewardsmith.loop.driver import drive, start
 from rewardsmith.loop.events import Observer, silent
 from rewardsmith.loop.goal import ApproveGoal, accept_any_goal
@@ -94,7 +95,8 @@ def _train_given(
     approve_goal: ApproveGoal,
     **options: object,
 ) -> RunSummary:
-    references = resolve_env(env).reference_rewards
+    stall_s = options.get("stall_s", STALL_S)
+    references = build(env, stall_s=stall_s, hint=MORE_TIME).reference_rewards  # type: ignore[arg-type]
     config = DesignConfig(
         env=EnvSpec(name=env),
         method="given",

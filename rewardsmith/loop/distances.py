@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rewardsmith.critic.coverage import make_coverage
-from rewardsmith.envs import resolve_env
+from rewardsmith.engine import watching
 from rewardsmith.errors import UsageError
+from rewardsmith.loop.building import build
 from rewardsmith.reward.compile import compile_reward, reward_jail
 from rewardsmith.reward.distances import Coverage, Metric, reward_distances
 from rewardsmith.store import read_text_file
@@ -80,7 +81,7 @@ def measure_distances(
     """
     if gamma is not None and not 0 <= gamma < 1:
         raise UsageError(f"gamma {gamma:g} is no discount", hint="give a number from 0 to below 1, such as 0.99")
-    environment = resolve_env(env, kwargs=dict(env_kwargs or {}))
+    environment = build(env, env_kwargs)
     gamma = environment.training.gamma if gamma is None else gamma
     codes = read_rewards(rewards, environment.reference_rewards)
     programs, refused = {}, {}
@@ -92,7 +93,8 @@ def measure_distances(
             else:
                 finding = next(f for f in compiled.findings if f.severity == "refuse")
                 refused[name] = f"{finding.id}: {finding.message}"
-    coverage = make_coverage(environment, seed=seed)
+    with watching(f"trying actions in {environment.name}"):
+        coverage = make_coverage(environment, seed=seed)
     found = reward_distances(programs, coverage, gamma=gamma, seed=seed)
     return DistanceReport(
         env=environment.name,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from rewardsmith.config import DesignConfig
-from rewardsmith.envs import Environment, resolve_env
+from rewardsmith.envs import Environment
 from rewardsmith.errors import BudgetSpent, Interrupted, NothingAcceptable, RewardRefused, UsageError
+from rewardsmith.loop.building import MORE_TIME, build
 from rewardsmith.loop.events import Observer
 from rewardsmith.loop.final import add_reference, film, retrain_winner
 from rewardsmith.loop.goal import ApproveGoal, settle_task
@@ -35,7 +36,7 @@ def start(config: DesignConfig, runs: Path) -> RunFolder:
 
 
 def _preflight(config: DesignConfig) -> Environment:
-    environment = resolve_env(config.env.name, kwargs=dict(config.env.kwargs))
+    environment = build(config.env.name, config.env.kwargs, stall_s=config.stall_s, hint=MORE_TIME)
     settle_task(config, environment)
     if config.trainer == "sb3":
         Sb3Config.for_environment(environment, config.algo, **config.training)

@@ -8,8 +8,10 @@ import numpy as np
 
 from rewardsmith.analyze.video import encode_mp4
 from rewardsmith.config import FRESH_SEED
-from rewardsmith.envs import Environment, resolve_env
+from rewardsmith.engine import alive, watching
+from rewardsmith.envs import Environment
 from rewardsmith.errors import UsageError
+from rewardsmith.loop.building import build
 from rewardsmith.loop.summary import load_run, located_goal
 from rewardsmith.loop.trust import require_trust
 from rewardsmith.store import inside
@@ -53,7 +55,7 @@ def evaluate_policies(
             raise UsageError(
                 f"{target} does not say how success is measured", hint="add --env NAME, and --task if needed"
             )
-        environment, paths = resolve_env(env), [Path(target)]
+        environment, paths = build(env), [Path(target)]
         goal = (
             Goal(kind="pack", task=task or environment.default_task or "") if environment.tasks else Goal(kind="native")
         )
@@ -62,15 +64,16 @@ def evaluate_policies(
         if run.best is None or run.task is None:
             raise UsageError(f"the run {run.id} has no trained policy yet", hint=f"rewardsmith resume {run.id}")
         require_trust(run, "eval", trust=trust)
-        environment = resolve_env(run.config.env.name, kwargs=dict(run.config.env.kwargs))
+        environment = build(run.config.env.name, run.config.env.kwargs)
         goal = located_goal(run.task.goal, run.root)
         paths = winner_policies(run.root, run.best)
     policies = [load_policy(path) for path in paths]
-    scores = evaluate(
-        environment, load_metric(environment, goal), policies, episodes=episodes, seed=seed, record=video is not None
-    )
+    metric, record = load_metric(environment, goal), video is not None
+    with watching(f"measuring policies in {environment.name}"):
+        scores = evaluate(environment, metric, policies, episodes=episodes, seed=seed, record=record)
     if video is not None:
-        write_bytes(video, film_of(environment, scores[0].trajectories[0]))
+        with watching(f"filming {environment.name}"):
+            write_bytes(video, film_of(environment, scores[0].trajectories[0]))
     return [
         PolicyScores(
             policy=str(path),
@@ -117,6 +120,7 @@ def film_of(environment: Environment, trajectory: Trajectory, *, size: int = 320
         frames = [world.render(0, size=size)]
         for t in range(steps):
             world.step(trajectory.action[t : t + 1])
+            alive()
             if t % skip == skip - 1 or t == steps - 1:
                 frames.append(world.render(0, size=size))
     finally:

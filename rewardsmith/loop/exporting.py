@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from rewardsmith.config import FRESH_SEED
-from rewardsmith.envs import resolve_env
 from rewardsmith.errors import RunError, unknown
 from rewardsmith.export import export_reward
+from rewardsmith.loop.building import build
 from rewardsmith.loop.summary import load_run
 from rewardsmith.loop.trust import require_trust
 from rewardsmith.store import find_run, inside
@@ -40,7 +40,7 @@ def export_run(
     policies = [files.seeds_root / str(seed) / "policy.safetensors" for seed in (FRESH_SEED, 0)]
     policy = next((p for p in policies if p.exists()), None)
     require_trust(summary, "export", trust=trust)
-    environment = resolve_env(summary.config.env.name, kwargs=dict(summary.config.env.kwargs))
+    environment = build(summary.config.env.name, summary.config.env.kwargs)
     return export_reward(
         graph,
         source,

@@ -51,6 +51,6 @@ def film(parts: Parts, winner: str) -> None:
         return
     policies = [load_policy(p) for p in winner_policies(parts.folder.root, winner)]
     goal = located_goal(parts.task.goal, parts.folder.root)
-    write_bytes(
-        path, film_of(parts.environment, record_best(parts.environment, goal, policies, seed=parts.config.seed))
-    )
+    with parts.watching("filming"):
+        best = record_best(parts.environment, goal, policies, seed=parts.config.seed)
+        write_bytes(path, film_of(parts.environment, best))

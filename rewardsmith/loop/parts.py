@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 
@@ -20,12 +21,13 @@ from rewardsmith.critic.critic import Critic
 from rewardsmith.design.builtin import BuiltinDesigner, screen_terms
 from rewardsmith.design.designer import Designer, EnvironmentCard, ModelDesigner
 from rewardsmith.design.review import Reviewer
-from rewardsmith.engine import LocalEngine
-from rewardsmith.envs import Environment, resolve_env
+from rewardsmith.engine import LocalEngine, watching
+from rewardsmith.envs import Environment
 from rewardsmith.errors import BudgetSpent, RewardsmithError
 from rewardsmith.export import export_reward
 from rewardsmith.jail import Jail
 from rewardsmith.llm import ChatModel, RecordingModel, open_model
+from rewardsmith.loop.building import MORE_TIME, build
 from rewardsmith.loop.events import CandidateChanged, Observer, PointMeasured, Said
 from rewardsmith.loop.goal import settle_task
 from rewardsmith.loop.model import JournaledModel
@@ -69,7 +71,17 @@ class Parts:
 
     @cached_property
     def environment(self) -> Environment:
-        return resolve_env(self.config.env.name, kwargs=dict(self.config.env.kwargs))
+        env = self.config.env
+        return build(env.name, env.kwargs, stall_s=self.config.stall_s, hint=self._hint)
+
+    def watching(self, doing: str) -> AbstractContextManager[None]:
+        """Watch over the environment's code in this process while `doing` something in it: see `engine.watching`."""
+        return watching(f"{doing} {self.config.env.name}", stall_s=self.config.stall_s, hint=self._hint)
+
+    @property
+    def _hint(self) -> str:
+        """What to do when the environment hangs."""
+        return f"{MORE_TIME}, and go on: rewardsmith resume {self.folder.root}"
 
     @cached_property
     def bank(self) -> Bank:
@@ -79,7 +91,8 @@ class Parts:
             self.budget.require(env_steps=BANK_TRANSITIONS)
             task = settle_task(self.config, self.environment)
             metric = load_metric(self.environment, task.goal) if task else self.environment.native_metric()
-            bank = record_bank(self.environment, transitions=BANK_TRANSITIONS, seed=self.config.seed, metric=metric)
+            with self.watching("recording random episodes of"):
+                bank = record_bank(self.environment, transitions=BANK_TRANSITIONS, seed=self.config.seed, metric=metric)
             bank.save(path)
             self.pay("bank", bank.env_steps)
         return Bank.load(path, self.environment.interface)
@@ -90,7 +103,8 @@ class Parts:
         if self.journal.get("cost/simple") is None:
             self.budget.require(env_steps=simple_steps(self.environment))
         metric = load_metric(self.environment, located_goal(self.task.goal, self.folder.root))
-        banks = record_simple(self.environment, seed=self.config.seed, metric=metric)
+        with self.watching("recording episodes of simple policies in"):
+            banks = record_simple(self.environment, seed=self.config.seed, metric=metric)
         self.pay("simple", sum(bank.env_steps for bank in banks.values()))
         return banks
 
@@ -104,8 +118,8 @@ class Parts:
                 return
             self.budget.require(env_steps=policy_steps(self.environment, len(policies)))
             metric = load_metric(self.environment, located_goal(self.task.goal, self.folder.root))
-            bank = concatenate(
-                [
+            with self.watching("recording episodes of trained policies in"):
+                banks = [
                     record_bank(
                         self.environment,
                         episodes=POLICY_EPISODES,
@@ -116,7 +130,7 @@ class Parts:
                     )
                     for member, policy in policies.items()
                 ]
-            )
+            bank = concatenate(banks)
             bank.save(path)
             self.pay(f"bank.{key}", bank.env_steps)
         self._played.append(Bank.load(path, self.environment.interface))
@@ -173,9 +187,10 @@ class Parts:
 
     @cached_property
     def critic(self) -> Critic:
-        goal, goal_states = self.task.goal, None
+        goal_states = None
         if self.is_default_task:
-            goal_states = self.environment.goal_states(GOAL_STATES, np.random.default_rng(self.config.seed))
+            with self.watching("making goal states of"):
+                goal_states = self.environment.goal_states(GOAL_STATES, np.random.default_rng(self.config.seed))
         return Critic(
             self.environment.interface,
             self.jail,

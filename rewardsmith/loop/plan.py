@@ -12,8 +12,10 @@ from rewardsmith.config import DesignConfig
 from rewardsmith.design.designer import DesignContext, ModelDesigner
 from rewardsmith.design.goal import goal_messages
 from rewardsmith.design.prompts import PromptLibrary
-from rewardsmith.envs import Environment, resolve_env
+from rewardsmith.engine import alive, watching
+from rewardsmith.envs import Environment
 from rewardsmith.llm import ChatModel, Message, estimate_tokens
+from rewardsmith.loop.building import MORE_TIME, build
 from rewardsmith.loop.goal import settle_task
 from rewardsmith.loop.parts import BANK_TRANSITIONS, card_of, policy_steps, simple_steps
 from rewardsmith.train import PpoConfig
@@ -48,7 +50,7 @@ class _NoModel:
 
 def plan_run(config: DesignConfig) -> Plan:
     """Raises: RewardsmithError: the environment, the task or the training settings are wrong."""
-    environment = resolve_env(config.env.name, kwargs=dict(config.env.kwargs))
+    environment = build(config.env.name, config.env.kwargs, stall_s=config.stall_s, hint=MORE_TIME)
     ppo = PpoConfig.for_environment(environment, **config.training)
     task = settle_task(config, environment)
     model: ChatModel | None = None if config.model.llm == "builtin" else _NoModel()  # type: ignore[assignment]
@@ -73,6 +75,8 @@ def plan_run(config: DesignConfig) -> Plan:
     search = f"{proposals} candidates x {config.seeds} seeds x {ppo.env_steps:,}"
     final = f" + 2 rewards x {config.final_seeds} fresh seeds x {ppo.env_steps:,}" if config.final_seeds else ""
     workers = config.workers or os.cpu_count() or 1
+    with watching(f"trying the speed of {environment.name}", stall_s=config.stall_s, hint=MORE_TIME):
+        speed = steps_per_second(environment, ppo)
     return Plan(
         prompts=tuple(prompts),
         model_calls=calls,
@@ -80,7 +84,7 @@ def plan_run(config: DesignConfig) -> Plan:
         usd=_dollars(config.model.usd_per_million, prompt, calls),
         env_steps=steps,
         steps_are=f"{search}{final} + {recorded:,} recorded for the critic",
-        minutes=TRAINING_SHARE * steps / (steps_per_second(environment, ppo) * workers) / 60,
+        minutes=TRAINING_SHARE * steps / (speed * workers) / 60,
         workers=workers,
     )
 
@@ -102,6 +106,7 @@ def steps_per_second(environment: Environment, ppo: PpoConfig) -> float:
         steps, start = 0, time.perf_counter()
         while (elapsed := time.perf_counter() - start) < SAMPLE_S:
             world.step(action)
+            alive()
             steps += world.num_envs
             done = np.flatnonzero((world.terminated | world.truncated).numpy(force=True))
             if done.size:

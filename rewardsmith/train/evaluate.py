@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rewardsmith.engine import alive
 from rewardsmith.envs import Environment, Metric, VecWorld, score_episodes
 from rewardsmith.errors import EnvironmentFault, RunError
 from rewardsmith.reward.graph import parse_graph
@@ -188,6 +189,7 @@ class _Evaluation:
                 world.step(action)
             except Exception as error:  # a boundary, as in `_reset`
                 raise EnvironmentFault(f"the environment failed in a step: {type(error).__name__}: {error}") from error
+            alive()
             actions.append(action)
             native.append(world.native_reward.clone())
             terminated.append(world.terminated.clone())
