@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rewardsmith.config import DesignConfig
 from rewardsmith.engine import STALL_S
+from rewardsmith.errors import UsageError
 from rewardsmith.loop.building import MORE_TIME, build
 from rewardsmith.loop.driver import drive, start
 from rewardsmith.loop.events import Observer, silent
@@ -17,6 +18,8 @@ from rewardsmith.stats import Answer, decide
 from rewardsmith.store import read_text_file
 from rewardsmith.store.folder import slug
 from rewardsmith.types import EnvSpec, Record
+
+REFERENCES = ("human", "sparse")  # names of the rewards that come with packs
 
 
 class Row(Record):
@@ -100,7 +103,7 @@ def _train_given(
     config = DesignConfig(
         env=EnvSpec(name=env),
         method="given",
-        rewards={slug(name): _source(reward, references) for name, reward in rewards.items()},
+        rewards={slug(name): _source(reward, references, env) for name, reward in rewards.items()},
         seeds=seeds,
         rounds=1,
         repairs=0,
@@ -112,8 +115,11 @@ def _train_given(
     return drive(folder, config_of(folder), observe=observe, approve_goal=approve_goal)
 
 
-def _source(reward: str | Path, references: Mapping[str, str]) -> str:
-    """Raises: UsageError: a file that cannot be read."""
+def _source(reward: str | Path, references: Mapping[str, str], env: str) -> str:
+    """Raises: UsageError: a file that cannot be read, or a reference reward that `env` does not have."""
+    if reward in REFERENCES and reward not in references:
+        known = f"only {', '.join(references)}" if references else "it has no pack with reference rewards"
+        raise UsageError(f"{env} has no {reward} reward: {known}", hint="give the path of a reward file")
     if isinstance(reward, str):
         return references.get(reward, reward)
     return read_text_file(reward, hint="give the path of a reward file, or `human` or `sparse` (the pack's)")

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from rewardsmith.config import DesignConfig
 from rewardsmith.envs import Environment
-from rewardsmith.errors import BudgetSpent, Interrupted, NothingAcceptable, RewardRefused, UsageError
+from rewardsmith.errors import BudgetSpent, Interrupted, RewardRefused, UsageError
 from rewardsmith.loop.building import MORE_TIME, build
 from rewardsmith.loop.events import Observer
+from rewardsmith.loop.failing import nothing_acceptable
 from rewardsmith.loop.final import add_reference, film, retrain_winner
 from rewardsmith.loop.goal import ApproveGoal, settle_task
 from rewardsmith.loop.goal_writing import settle
@@ -108,8 +109,5 @@ def drive(folder: RunFolder, config: DesignConfig, *, observe: Observer, approve
         summary = summarize(folder)
         write_report(summary)
     if best is None:
-        raise NothingAcceptable(
-            f"no candidate of {folder.root.name} could be trained to the end",
-            hint=f"read why in {folder.root / 'report.html'}; more --candidates, --rounds or --repairs may help",
-        )
+        raise nothing_acceptable(summary)
     return summary

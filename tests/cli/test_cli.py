@@ -92,6 +92,7 @@ def test_check_with_an_environment_accepts_a_good_reward(tmp_path, call_here) ->
         (["check", "--explain", "gate.imprt"], 2, "gate.import"),
         (["train", "hopper"], 2, "one reward"),
         (["train", "hopper", "human", "--algo", "sac"], 2, "--trainer sb3"),
+        (["train", "Acrobot-v1", "human"], 2, "Acrobot-v1 has no human reward: it has no pack"),
         (["train", "hopper", "--reward", "human", "--trainer", "sb3", "--algo", "dqn"], 2, "continuous actions"),
         (["design", "hopper", "hop", "--llm", "builtin"], 2, "not a language model"),
         (["design", "hopper", "--set", "env_steps"], 2, "KEY=VALUE"),
