@@ -67,6 +67,13 @@ def test_failures_say_why_and_leave_the_others_alone(tmp_path: Path, do: str, re
     assert outcomes["ok"].state == "done"
 
 
+def test_a_crash_names_whose_process_it_was_and_where(tmp_path: Path) -> None:
+    crash = job(tmp_path, "bad", "crash").model_copy(update={"about": "MyDie-v0"})
+    [outcome] = LocalEngine(workers=1).run([crash])
+    assert outcome.error.startswith("the process of MyDie-v0 was killed by SIGSEGV\n")
+    assert "engine_jobs.py" in outcome.error
+
+
 def test_output_of_a_failed_job_is_shown(tmp_path: Path) -> None:
     [outcome] = LocalEngine(workers=1).run([job(tmp_path, "bad", "raise")])
     assert "hello" in outcome.error and "Traceback" in outcome.error

@@ -30,20 +30,21 @@ def call(stuck: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.usefixtures("one_jail", "training_here")
-def test_a_run_whose_environment_hangs_ends_and_goes_on_later(tmp_path) -> None:
-    config = tiny_config(env={"name": ENV}, candidates=1, stall_s=1.0)
+def test_a_run_whose_environment_hangs_ends_and_goes_on_later(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("rewardsmith.loop.parts.BANK_TRANSITIONS", 500)
+    config = tiny_config(env={"name": ENV}, candidates=1)
     folder = RunFolder.create(tmp_path, config.model_dump(mode="json"), env=ENV)
-    done = call("sleep later", "resume", str(folder.root), "--runs", str(tmp_path))
+    done = call("sleep later", "resume", str(folder.root), "--stall-s", "1")
     assert done.returncode == EXIT_ENVIRONMENT, done.stderr
     assert f"recording random episodes of {ENV} hangs: no sign of life for 1 s" in done.stderr
     assert f"rewardsmith resume {folder.root}" in done.stderr
     assert "stuck_envs.py" in done.stderr and "Traceback" not in done.stderr
-    assert rewardsmith.resume_run(folder.root, stall_s=60).best
+    assert rewardsmith.resume_run(folder.root).best
 
 
-def test_an_environment_that_hangs_while_it_is_built_makes_no_run(tmp_path) -> None:
-    (tmp_path / "reward.py").write_text("")
-    done = call("sleep", "train", ENV, str(tmp_path / "reward.py"), "--stall-s", "1", "--runs", str(tmp_path / "runs"))
+@pytest.mark.parametrize("verb", [("train", ENV, "reward.py"), ("design", ENV)], ids=lambda verb: verb[0])
+def test_an_environment_that_hangs_while_it_is_built_makes_no_run(verb, tmp_path) -> None:
+    done = call("sleep", *verb, "--stall-s", "1", "--runs", str(tmp_path / "runs"))
     assert done.returncode == EXIT_ENVIRONMENT, done.stderr
     assert f"building {ENV} hangs: no sign of life for 1 s" in done.stderr and "--stall-s" in done.stderr
     assert not list_runs(tmp_path / "runs")

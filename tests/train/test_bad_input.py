@@ -380,7 +380,7 @@ def test_stuck_and_killed_processes_cost_only_the_members_to_blame(tmp_path: Pat
     healthy, stuck, killed = results["a"].members
     assert healthy.state == "trained"
     assert stuck.state == "crashed_env" and "no sign of life for 4 s" in stuck.error
-    assert killed.state == "crashed_env" and "SIGKILL" in killed.error
+    assert killed.state == "crashed_env" and "the process of tiny was killed by SIGKILL" in killed.error
     job = tiny_job(tmp_path / "one", [("a", 0)], ppo)
     bad_worlds.run(job.model_copy(update={"env": env, "programs": {"a": str(graph)}}))
     assert files_of(tmp_path / "all", "a", 0) == files_of(tmp_path / "one", "a", 0)
