@@ -122,6 +122,7 @@ def train_sb3(task: Task, environment: Environment, config: PpoConfig) -> Traine
     """The peer on Gymnasium's own environment, normalized as ours is."""
     from stable_baselines3 import PPO
     from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.running_mean_std import RunningMeanStd
     from stable_baselines3.common.vec_env import VecNormalize
 
     from rewardsmith.train.sb3.weights import policy_of
@@ -133,6 +134,8 @@ def train_sb3(task: Task, environment: Environment, config: PpoConfig) -> Traine
         norm_obs=config.normalize_obs,
         gamma=config.gamma,
     )
+    if not config.normalize_obs:  # what the policy file takes its normalizer from: one that changes nothing
+        world.obs_rms = RunningMeanStd(shape=world.observation_space.shape or ())
     model = PPO("MlpPolicy", world, seed=entropy, device="cpu", verbose=0, **sb3_arguments(config))
     wall, cpu = time.perf_counter(), time.process_time()
     model.learn(config.iterations * config.batch)

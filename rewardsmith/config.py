@@ -90,7 +90,7 @@ class DesignConfig(Record):
     rewards: dict[str, str] = Field(
         default_factory=dict, description="Method `given`: reward sources by name, trained as they are."
     )
-    training: dict[str, float | int | str | bool] = Field(
+    training: dict[str, float | int | str | bool | tuple[int, ...]] = Field(
         default_factory=dict, description="Overrides of the trainer's settings, such as env_steps."
     )
     budget: BudgetLimits = Field(default=BudgetLimits(), description="Upper limits on spending.")

@@ -9,10 +9,12 @@ import faulthandler
 import sys
 
 import typer
+from pydantic import ValidationError
 
 from rewardsmith.cli import check, compare, demo, design, doctor, envs, evaluate, export, report, resume, train
 from rewardsmith.cli.console import complain
-from rewardsmith.errors import EXIT_INTERRUPTED, RewardsmithError
+from rewardsmith.config import DesignConfig
+from rewardsmith.errors import EXIT_INTERRUPTED, EXIT_USAGE, RewardsmithError, UsageError, problems_in
 
 STDERR = 2
 
@@ -50,5 +52,10 @@ def main() -> None:
     except RewardsmithError as error:
         complain(error)
         sys.exit(error.exit_code)
+    except ValidationError as error:
+        if error.title != DesignConfig.__name__:
+            raise
+        complain(UsageError(problems_in(error), hint="docs/configuration.md says what each setting takes"))
+        sys.exit(EXIT_USAGE)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)

@@ -30,11 +30,18 @@ def parse_settings(settings: list[str]) -> dict[str, object]:
         key, equals, value = setting.partition("=")
         if not equals or not key:
             raise UsageError(f"--set {setting} is not KEY=VALUE", hint="for example --set learning_rate=1e-3")
-        try:
-            parsed[key] = json.loads(value)
-        except json.JSONDecodeError:
-            parsed[key] = value
+        parsed[key] = _parse_value(value)
     return parsed
+
+
+def _parse_value(text: str) -> object:
+    """A number, a flag, a list of numbers (`64,64` or `[64, 64]`), else the text itself."""
+    for form in (text, f"[{text}]"):
+        try:
+            return json.loads(form)
+        except json.JSONDecodeError:
+            continue
+    return text
 
 
 def parse_kwargs(text: str | None) -> dict[str, object]:
@@ -72,7 +79,7 @@ Settings = Annotated[
 StallS = Annotated[
     float, typer.Option(min=1, help="An environment without a sign of life for so many seconds hangs, and is ended.")
 ]
-Workers = Annotated[int | None, typer.Option(help="Training processes (default: one a core).")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Training processes (default: one a core).")]
 
 
 def design(

@@ -22,7 +22,9 @@ from rewardsmith.loop.tensorboard import event_writer
 from rewardsmith.reward.compile import compile_reward
 from rewardsmith.store import RunFolder
 from rewardsmith.train import PpoConfig
-from rewardsmith.train.sb3 import Sb3Config
+from rewardsmith.train.sb3 import Sb3Config, try_out
+
+NOTICEABLE = 0.05  # of the budget of env steps
 
 
 def start(config: DesignConfig, runs: Path) -> RunFolder:
@@ -40,7 +42,8 @@ def _preflight(config: DesignConfig) -> Environment:
     environment = build(config.env.name, config.env.kwargs, stall_s=config.stall_s, hint=MORE_TIME)
     settle_task(config, environment)
     if config.trainer == "sb3":
-        Sb3Config.for_environment(environment, config.algo, **config.training)
+        sb3 = Sb3Config.for_environment(environment, config.algo, **config.training)
+        try_out(sb3, environment.interface.action)
     else:
         ppo = PpoConfig.for_environment(environment, **config.training)
         if ppo.device != "native":
@@ -51,6 +54,18 @@ def _preflight(config: DesignConfig) -> Environment:
     elif config.review_rounds and config.review_llm is None:
         raise UsageError("a review needs a language model, and `builtin` is none", hint="name one with --review-llm")
     return environment
+
+
+def _tell_budget(parts: Parts) -> None:
+    """PPO learns after whole rollouts, so a small budget may be cut noticeably."""
+    if parts.config.trainer == "sb3":
+        return
+    wanted, trained = parts.ppo.env_steps, parts.ppo.trained_steps
+    if abs(trained - wanted) > NOTICEABLE * wanted:
+        parts.say(
+            f"each seed trains {trained:,} env steps, not {wanted:,}: whole rollouts of {parts.ppo.batch:,} "
+            "(num_envs x rollout_steps)"
+        )
 
 
 def _look_ahead(parts: Parts) -> None:
@@ -91,6 +106,7 @@ def drive(folder: RunFolder, config: DesignConfig, *, observe: Observer, approve
         try:
             parts.bank  # noqa: B018  built first: a broken environment must show before any model call
             settle(parts, approve_goal)
+            _tell_budget(parts)
             _look_ahead(parts)
             steps = Steps(parts)
             best = load_method(config.method)(steps)

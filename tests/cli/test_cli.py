@@ -97,6 +97,13 @@ def test_check_with_an_environment_accepts_a_good_reward(tmp_path, call_here) ->
         (["design", "hopper", "hop", "--llm", "builtin"], 2, "not a language model"),
         (["design", "hopper", "--set", "env_steps"], 2, "KEY=VALUE"),
         (["design", "hopper", "--set", "env_stepz=3"], 2, "env_stepz"),
+        (["design", "hopper", "--set", "hidden=33,7"], 2, "multiples of 32"),
+        (["design", "hopper", "--set", "learning_rate=fast"], 2, "learning_rate: Input should be a valid number"),
+        (["design", "hopper", "--set", "captured=true"], 2, "settings: captured needs a device"),
+        (["design", "hopper", "--workers", "-1"], 2, "--workers"),
+        (["train", "hopper", "human", "--seeds", "100000"], 2, "seeds: "),
+        (["train", "hopper", "human", "--trainer", "sb3", "--set", "learning_rate=foo"], 2, "learning_rate=foo"),
+        (["train", "hopper", "human", "--trainer", "sb3", "--set", "learning_rate=-1"], 2, "learning_rate=-1"),
         (["design", "hopper", "--env-kwargs", "[1]"], 2, "JSON object"),
         (["design", "hopper", "--metric", "gone.py"], 2, "gone.py"),
         (["design", "hopper", "--from", "gone.py"], 2, "gone.py"),
@@ -160,6 +167,7 @@ def test_untrusted_text_cannot_drive_the_terminal() -> None:
 
 def test_settings_are_typed() -> None:
     assert parse_settings(["a=1", "b=1e-3", "c=fast", "d=true"]) == {"a": 1, "b": 1e-3, "c": "fast", "d": True}
+    assert parse_settings(["a=64,32", "b=[64]", "c=fast, slow"]) == {"a": [64, 32], "b": [64], "c": "fast, slow"}
     assert parse_kwargs(None) == {}
     with pytest.raises(UsageError):
         parse_settings(["=1"])

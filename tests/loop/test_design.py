@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -24,12 +25,14 @@ from rewardsmith.errors import (
     RewardRefused,
     UsageError,
 )
+from rewardsmith.loop.driver import _tell_budget
 from rewardsmith.loop.events import Event, PointMeasured, Said
 from rewardsmith.loop.goal import GoalAnswer
 from rewardsmith.loop.parts import POLICY_EPISODES
 from rewardsmith.loop.summary import RunSummary, load_run
 from rewardsmith.resources import resource_root
 from rewardsmith.store import RunFolder
+from rewardsmith.train import PpoConfig
 from rewardsmith.types import CandidateState
 from tests.helpers.model_server import Fault, ModelServer
 from tests.loop.runs import FORBIDDEN, GOAL, HEIGHT, SPEED, asking, reply, tiny_config
@@ -338,3 +341,12 @@ def test_a_run_says_what_it_leaves_out(tmp_path, monkeypatch) -> None:
     run = rewardsmith.design_reward(tiny_config(videos=True), runs=tmp_path, observe=events.append)
     assert run.finished
     assert any(isinstance(e, Said) and "no screen" in e.text for e in events)
+
+
+@pytest.mark.parametrize(("env_steps", "told"), [(1100, True), (1024, False), (1050, False), (100, True)])
+def test_a_budget_that_whole_rollouts_change_noticeably_is_told(env_steps, told) -> None:
+    said: list[str] = []
+    ppo = PpoConfig(**{**tiny_config().training, "env_steps": env_steps})
+    _tell_budget(SimpleNamespace(config=tiny_config(), ppo=ppo, say=said.append))  # type: ignore[arg-type]
+    assert bool(said) == told
+    assert not told or f"trains {ppo.trained_steps:,} env steps, not {env_steps:,}" in said[0]
