@@ -99,14 +99,20 @@ def shown_line(text: str, limit: int = 300) -> str:
     return line if len(line) <= limit else line[:limit].rstrip() + " [...]"
 
 
-def telling(error: str) -> str:
-    """What an error says, as one printable line: of a process's last words its reason and the end of the traceback."""
+def telling(error: str, limit: int = 300) -> str:
+    """What an error says, as one printable line: of a process's last words its reason and the end of the traceback.
+
+    A longer one is cut in its middle, for the point is at its end.
+    """
     lines = [line.strip() for line in error.splitlines() if line.strip()]
     start = next((i for i, line in enumerate(lines) if line.startswith(TRACEBACK)), None)
-    if start is None:
-        return shown_line(error)
-    fatal = next((line for line in lines if line.startswith(FATAL)), lines[-1])
-    return shown_line(": ".join(dict.fromkeys([*lines[: min(start, 1)], fatal])))
+    if start is not None:
+        fatal = next((line for line in lines if line.startswith(FATAL)), lines[-1])
+        error = ": ".join(dict.fromkeys([*lines[: min(start, 1)], fatal]))
+    line = shown_line(error, len(error))
+    if len(line) <= limit:
+        return line
+    return f"{line[: limit // 3].rstrip()} [...] {line[len(line) - 2 * limit // 3 :].lstrip()}"
 
 
 def _component(points: list[CurvePoint], name: str) -> list[float]:

@@ -123,6 +123,6 @@ class LiveView:
                 spread([p.success for p in ahead]),
                 spread([p.fitness for p in ahead]),
                 f"{sum(p.env_steps for p in points):,}" if points else "",
-                wash(detail, 200),
+                wash(detail, 320),
             )
         return table

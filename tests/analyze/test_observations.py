@@ -170,6 +170,12 @@ def test_an_error_in_one_line_is_its_telling_end(error, said):
     assert telling(error) == said
 
 
+def test_a_long_error_keeps_its_end():
+    said = telling(f"it failed in a step (action [{'0.1, ' * 200}]): KeyError: 'fuel'")
+    assert said.startswith("it failed in a step (action [0.1") and said.endswith("0.1, ]): KeyError: 'fuel'")
+    assert "[...]" in said and len(said) < 320
+
+
 # --- seeds
 
 
