@@ -16,7 +16,7 @@ from rewardsmith.types import CurvePoint, Record
 
 log = logging.getLogger(__name__)
 
-FORMAT = "rewardsmith-checkpoint/3"
+FORMAT = "rewardsmith-checkpoint/4"
 NAME = "checkpoint.safetensors"
 SPARE = "checkpoint.previous.safetensors"
 
