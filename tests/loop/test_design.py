@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from types import SimpleNamespace
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
