@@ -1,13 +1,12 @@
 """Honest statistics over few seeds: interquartile mean, bootstrap intervals, and "cannot tell yet".
 
-Written on numpy after Agarwal et al., "Deep RL at the edge of the statistical precipice" (2021).
+Written on numpy and scipy after Agarwal et al., "Deep RL at the edge of the statistical precipice" (2021).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -44,13 +43,10 @@ def iqm(scores: Sequence[float] | np.ndarray) -> float:
 
 
 def _trimmed_mean(values: np.ndarray, cut: float) -> np.ndarray:
-    """Mean along the last axis without the lowest and the highest share `cut`, each rounded down to whole values.
+    """Mean along the last axis without the lowest and the highest share `cut`."""
+    from scipy.stats import trim_mean  # here: most processes never need it, and it takes over half a second to import
 
-    What `scipy.stats.trim_mean` computes, to the last bit; importing that takes longer than all else in here.
-    """
-    count = values.shape[-1]
-    low = int(cut * count)
-    return np.partition(values, (low, count - low - 1), axis=-1)[..., low : count - low].mean(axis=-1)
+    return trim_mean(values, cut, axis=-1)
 
 
 def interval(
@@ -81,21 +77,12 @@ def interval(
     return Interval(point, float(low), float(high), values.size, over)
 
 
-def fisher_exact(a: tuple[int, int], b: tuple[int, int]) -> float:
+def same_share(a: tuple[int, int], b: tuple[int, int]) -> float:
     """Two-sided p-value of Fisher's exact test that two shares, each (successes, trials), are the same."""
-    (won_a, of_a), (won_b, of_b) = a, b
-    won = won_a + won_b
+    from scipy.stats import fisher_exact  # here, as above
 
-    def log_ways(first: int) -> float:
-        return _log_choices(of_a, first) + _log_choices(of_b, won - first)
-
-    ways = [log_ways(first) for first in range(max(0, won - of_b), min(of_a, won) + 1)]
-    whole, seen = _log_choices(of_a + of_b, won), log_ways(won_a)
-    return min(1.0, math.fsum(math.exp(way - whole) for way in ways if way <= seen + 1e-9))
-
-
-def _log_choices(of: int, chosen: int) -> float:
-    return math.lgamma(of + 1) - math.lgamma(chosen + 1) - math.lgamma(of - chosen + 1)
+    found: Any = fisher_exact([[won, of - won] for won, of in (a, b)])
+    return float(found.pvalue)
 
 
 def compare(a: Interval, b: Interval) -> Answer:

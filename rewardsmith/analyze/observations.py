@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rewardsmith.analyze.course import Course, finite, mean, number, shown_name, telling, with_curves
-from rewardsmith.stats import fisher_exact
+from rewardsmith.stats import same_share
 from rewardsmith.types import MemberResult, TrainingResult
 
 NEVER = 1e-9
@@ -150,7 +150,7 @@ def loss_of(course: Course) -> Loss | None:
     of = course.episodes[top], course.episodes[-1]
     if last > LOST * best:
         return None
-    by_chance = len(course) * fisher_exact(_won(best, of[0]), _won(last, of[1]))
+    by_chance = len(course) * same_share(_won(best, of[0]), _won(last, of[1]))
     return Loss(course.env_steps[top], best, last, of) if by_chance <= CHANCE else None
 
 

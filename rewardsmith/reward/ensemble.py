@@ -8,8 +8,10 @@ standardized parts, so that their disagreement can be seen.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
+
+from torch import Tensor
 
 from rewardsmith.errors import UsageError
 from rewardsmith.reward.graph import Constant, FunctionGraph, Input, MemorySpec, Node, RewardGraph, parse_graph, to_json
@@ -139,7 +141,10 @@ class _Builder:
     def function(self, outputs: Mapping[str, int]) -> FunctionGraph:
         """The finished function, its values numbered in the order inputs, constants, nodes."""
         starts = 0, len(self._inputs), len(self._inputs) + len(self._constants)
-        final = lambda number: starts[number // self._KIND] + number % self._KIND
+
+        def final(number: int) -> int:
+            return starts[number // self._KIND] + number % self._KIND
+
         return FunctionGraph(
             inputs=tuple(entry for _, entry in self._inputs.values()),
             constants=tuple(self._constants),
@@ -159,14 +164,14 @@ def _renumbered(value: Any, numbers: list[int]) -> Any:
     return _changed(value, numbers.__getitem__)
 
 
-def _changed(value: Any, change: Any) -> Any:
+def _changed(value: Any, change: Callable[[int], int]) -> Any:
     """An argument with every reference in it changed."""
     if isinstance(value, dict):
         return {key: change(v) if key == "ref" else _changed(v, change) for key, v in value.items()}
     return [_changed(item, change) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def scale_of(values: Any) -> Scale:
+def scale_of(values: Tensor) -> Scale:
     """Mean and deviation of a reward (M,) on the common transitions; not finite counts as not varying."""
     mean, deviation = float(values.double().mean()), float(values.double().std(correction=0))
     varies = math.isfinite(mean) and deviation > 1e-9 * max(1.0, abs(mean))

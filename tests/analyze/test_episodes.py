@@ -132,6 +132,12 @@ def test_without_random_episodes_standing_is_still_told_from_moving() -> None:
     assert facts([RUNNING, STANDING], random=None).share("idle") == 0.5
 
 
+def test_episodes_of_text_alone_have_no_motion_to_judge() -> None:
+    text = RewardInterface(features=(INTERFACE.feature("message"),), action=INTERFACE.action)
+    found = facts([STANDING, FALLEN], interface=text)
+    assert (found.share("time_out"), found.share("failure"), found.reach, found.last_steps) == (0.5, 0.5, (), ())
+
+
 def test_where_no_success_is_known_none_is_claimed() -> None:
     found = facts([GOOD, RUNNING], has_success=False)
     assert {e.outcome for e in found.endings} == {"failure", "time_out"}

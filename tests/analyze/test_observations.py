@@ -7,7 +7,6 @@ import pytest
 from rewardsmith.analyze import observations as rules
 from rewardsmith.analyze.course import course_of, telling
 from rewardsmith.analyze.observations import OBSERVATIONS, Seen, observe
-from rewardsmith.stats import fisher_exact
 from rewardsmith.types import TrainingResult
 from tests.analyze.test_reflection import member, point, result
 
@@ -130,15 +129,6 @@ def test_the_episodes_of_all_seeds_count_together():
 def test_no_numbers_of_episodes_break_or_hang_the_test_for_chance(episodes, high):
     curve = [point(i + 1, success=high * (i == 0)).model_copy(update={"episodes": episodes}) for i in range(4)]
     say(rules.lost_success, result(member(*curve)))
-
-
-@pytest.mark.parametrize(
-    ("a", "b"), [((2, 16), (0, 16)), ((14, 16), (2, 16)), ((5, 5), (0, 3)), ((0, 8), (0, 8)), ((300, 900), (200, 800))]
-)
-def test_fishers_test_is_scipys(a, b):
-    stats = pytest.importorskip("scipy.stats")
-    table = [[a[0], a[1] - a[0]], [b[0], b[1] - b[0]]]
-    assert fisher_exact(a, b) == pytest.approx(float(stats.fisher_exact(table)[1]))
 
 
 def test_episodes_in_which_the_simulation_broke_down_are_told():

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import trim_mean
 
-from rewardsmith import stats
 from rewardsmith.analyze.race import ordinal, why
 from rewardsmith.train import PpoConfig, RacingConfig
 from rewardsmith.train.config import schedule
@@ -178,10 +175,3 @@ def test_rungs_fall_on_evaluations_and_never_on_the_end() -> None:
     assert iterations((0.25, 0.5), 1) == []
     assert iterations((0.95,), 10) == []
     assert RacingConfig(enabled=False).iterations(schedule(PpoConfig())) == []
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 33])
-def test_the_interquartile_mean_is_that_of_scipy(count: int) -> None:
-    scores = np.random.default_rng(count).standard_normal(count)
-    assert stats.iqm(scores) == trim_mean(scores, 0.25)
-    assert stats.interval(scores, over="episodes, not seeds", of="mean").point == trim_mean(scores, 0.0)

@@ -23,7 +23,7 @@ from rewardsmith.loop.exporting import export_run
 from rewardsmith.reward.compile import compile_reward, reward_jail
 from rewardsmith.train import load_policy, read_metrics
 from rewardsmith.train.policy import PolicyInfo
-from rewardsmith.train.sb3 import ALGORITHMS, Sb3Config, train_with_sb3
+from rewardsmith.train.sb3 import ALGORITHMS, Sb3Config, train_with_sb3, try_out
 from rewardsmith.train.sb3.config import algorithm_class, check_actions
 from rewardsmith.types import ActionSpec, CandidateState, EnvSpec, Goal
 
@@ -75,6 +75,24 @@ def test_settings_are_ours_the_environments_or_the_algorithms() -> None:
     ):
         with pytest.raises(UsageError, match=says):
             Sb3Config.for_environment(hopper, algo, **wrong)
+
+
+def test_wrong_arguments_show_before_anything_is_made(tmp_path: Path) -> None:
+    for wrong in ({"learning_rate": "foo"}, {"learning_rate": -1.0}, {"n_steps": 1}):
+        with pytest.raises(UsageError, match=f"ppo does not take {next(iter(wrong))}="):
+            rewardsmith.train_reward("hopper", "human", trainer="sb3", training=wrong, runs=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("algo", "action"), [("ppo", BOX), ("a2c", CHOICES), ("dqn", CHOICE), ("sac", BOX)])
+def test_right_arguments_pass_and_leave_the_random_numbers_alone(algo: str, action: ActionSpec) -> None:
+    torch.manual_seed(1)
+    np.random.seed(1)
+    expected = np.random.get_state()[1].copy()  # type: ignore[union-attr]
+    arguments = {"n_steps": 1} if algo in ("ppo", "a2c") else {"batch_size": 8}
+    try_out(Sb3Config(algo=algo, num_envs=2, arguments=arguments), action)
+    try_out(Sb3Config(algo=algo), action)
+    assert np.array_equal(np.random.get_state()[1], expected)  # type: ignore[arg-type]
 
 
 def test_without_stable_baselines_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

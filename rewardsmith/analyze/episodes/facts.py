@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from rewardsmith.types import Record
 
 Outcome = Literal["success", "failure", "idle", "stuck", "oscillating", "time_out"]
@@ -88,7 +86,7 @@ class EpisodeFacts(Record):
     events: tuple[EventFacts, ...] = ()
     reach: tuple[ReachFacts, ...] = ()
     last_steps: tuple[LastSteps, ...] = ()
-    alarms: tuple[Alarm, ...] = Field(default=())
+    alarms: tuple[Alarm, ...] = ()
 
     def share(self, outcome: Outcome) -> float:
         """Share of the episodes with this outcome."""

@@ -38,7 +38,7 @@ def manner(states: Tensor, moving: Tensor, columns: Columns) -> Manner:
         moving: (L,) bool.
     """
     length = len(states)
-    if length < SHORTEST:
+    if length < SHORTEST or not states.shape[1]:
         return "time_out"
     if _share(moving[length // 10 :]) < SELDOM and _covered(states) < AWAY:
         return "idle"
@@ -86,7 +86,7 @@ def _step_sizes(after: Tensor, before: Tensor, scale: Tensor) -> Tensor:
 
 def _covered(states: Tensor) -> float:
     """The widest range that any feature covers."""
-    return float((states.amax(0) - states.amin(0)).max()) if states.shape[1] else 0.0
+    return float((states.amax(0) - states.amin(0)).max())
 
 
 def _share(flags: Tensor) -> float:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rewardsmith.bank import Bank
-from rewardsmith.types import RewardInterface
+from rewardsmith.types import FeatureSpec, RewardInterface
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,11 @@ class Columns:
         parts = [
             features[f.name].flatten(1) if f.shape else features[f.name][:, None] for f in _numbers(self.interface)
         ]
-        return torch.cat([part.double() for part in parts], 1) if parts else torch.zeros(len(features), 0)
+        return (
+            torch.cat([part.double() for part in parts], 1)
+            if parts
+            else torch.zeros(len(next(iter(features.values()))), 0).double()
+        )
 
 
 def columns_of(interface: RewardInterface) -> Columns:
@@ -46,7 +50,7 @@ def columns_of(interface: RewardInterface) -> Columns:
     return Columns(tuple(names), tuple(units), torch.tensor(flags, dtype=torch.bool), interface)
 
 
-def _numbers(interface: RewardInterface) -> list:
+def _numbers(interface: RewardInterface) -> list[FeatureSpec]:
     return [feature for feature in interface.features if feature.dtype != "uint8"]
 
 
@@ -108,6 +112,8 @@ class Watched:
     def scale(self) -> Tensor:
         """(C,) deviation of each column over everything known; 1 for one that never changes."""
         known = self.states if self.random_states is None else torch.cat([self.states, self.random_states])
+        if not known.shape[1]:
+            return known.new_ones(0)
         deviation = known.std(0, correction=0)
         return torch.where(deviation > 1e-9 * known.abs().amax(0).clamp(min=1e-9), deviation, 1.0)
 

@@ -56,13 +56,9 @@ def _component(fact: ComponentFacts) -> str:
     parts = [f"{name} pays {number(fact.mean)} a step ({_percent(fact.pay_share)} of all that is paid)"]
     if fact.fires < ALWAYS:
         parts.append(f"fires in {_percent(fact.fires)} of the steps and {_percent(fact.episodes)} of the episodes")
-    if fact.by_episode is not None:
-        parts.append(f"rank correlation with fitness {fact.by_episode:+.1f} over episodes")
-    if fact.by_training is not None:
-        over = "over training" if fact.by_episode is not None else "rank correlation with fitness over training"
-        parts.append(
-            f"{fact.by_training:+.1f} {over}" if fact.by_episode is not None else f"{over} {fact.by_training:+.1f}"
-        )
+    known = {"episodes": fact.by_episode, "training": fact.by_training}
+    if found := [f"{value:+.1f} over {what}" for what, value in known.items() if value is not None]:
+        parts.append(f"rank correlation with fitness {' and '.join(found)}")
     if fact.in_success is not None and fact.in_failure is not None:
         won, lost = numbers([fact.in_success, fact.in_failure])
         parts.append(f"{won} a step in successful episodes, {lost} in the others")

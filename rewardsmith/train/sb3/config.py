@@ -116,14 +116,18 @@ def arguments_of(algo: str) -> frozenset[str]:
 
 
 def try_out(config: Sb3Config, action: ActionSpec) -> None:
-    """Build the algorithm once, on spaces alone, so that wrong settings show before anything is paid for.
+    """Build the algorithm once, on spaces alone, so that wrong arguments show before anything is paid for.
 
-    Raises: UsageError: the algorithm does not take these settings.
+    Raises: UsageError: the algorithm does not take these arguments.
     """
+    if not config.arguments:
+        return
+    algorithm = algorithm_class(config.algo)
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    worlds = DummyVecEnv([lambda: _OnlySpaces(action)] * config.num_envs)
     try:
-        algorithm_class(config.algo)(
-            "MlpPolicy", _OnlySpaces(action), gamma=config.gamma, seed=0, device="cpu", **config.arguments
-        )
+        algorithm("MlpPolicy", worlds, gamma=config.gamma, device="cpu", **config.arguments)
     except Exception as error:  # whatever the algorithm says of its arguments
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         given = ", ".join(f"{name}={value}" for name, value in config.arguments.items())
