@@ -133,12 +133,12 @@ def _parse(code: str) -> ast.Module:
     try:
         with _silent():
             tree = ast.parse(code)
+        _check_extent(tree)  # first: Python's tokenizer is slower than its parser
         _check_identifiers(code)
     except SyntaxError as error:
         raise _Refused(finding("gate.syntax", f"not valid Python: {_ascii(error.msg)}", line=error.lineno)) from None
     except (ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:
         raise _Refused(finding("gate.size", f"the source is nested too deeply: {_ascii(str(error))}")) from None
-    _check_extent(tree)
     return tree
 
 
