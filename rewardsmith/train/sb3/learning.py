@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from rewardsmith.engine import Pulse
@@ -109,6 +110,7 @@ class _Seed:
         if not algorithm.on_policy:  # memory is taken in advance, and never filled beyond the budget
             arguments.setdefault("buffer_size", min(MOST_REMEMBERED, config.env_steps))
         model = algorithm_class(config.algo)("MlpPolicy", vec, gamma=config.gamma, seed=seed, device="cpu", **arguments)
+        model.set_logger(Logger(None, []))  # its own would leave an empty folder behind among the temporary ones
         step = config.num_envs * (model.n_steps if algorithm.on_policy else 1)
         total = max(1, config.env_steps // step) * step
         watch = _Watch(self, [total * i // config.evaluations for i in range(1, config.evaluations)])
