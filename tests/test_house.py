@@ -16,7 +16,7 @@ FLOORS = {
     "resources": 0, "types": 0, "errors": 0, "config": 0, "stats": 0, "budget": 0,
     "store": 1, "jail": 1, "engine": 1,
     "reward": 2, "envs": 2, "llm": 2, "bank": 2, "toolkit": 2,
-    "design": 3, "critic": 3, "train": 3, "analyze": 3,
+    "design": 3, "critic": 3, "train": 3, "analyze": 3, "tune": 3, "prefer": 3,
     "export": 4,
     "loop": 5,
     "cli": 6,
