@@ -186,6 +186,24 @@ class CurvePoint(Record):
     reward: float = 0.0  # the candidate's own mean reward per step (information only; selection never reads it)
 
 
+class Kept(Record):
+    """The policy that a member keeps: that of its best evaluation, of the last one among equals.
+
+    The best of many evaluations looks better than its policy is. So `episodes`, (success, fitness) each, are new ones
+    as soon as training is through (`fresh`); before that they are those that it was chosen by.
+    """
+
+    env_steps: int
+    episodes: tuple[tuple[float, float], ...] = Field(min_length=1)
+    fresh: bool = False
+
+    @property
+    def score(self) -> tuple[float, float]:
+        """Mean (success, fitness). Policies, members and candidates are ranked by it, higher is better."""
+        success, fitness = zip(*self.episodes, strict=True)
+        return sum(success) / len(success), sum(fitness) / len(fitness)
+
+
 class MemberResult(Record):
     """What became of one member. `curve` is in env steps, ascending."""
 
@@ -197,7 +215,7 @@ class MemberResult(Record):
     curve: tuple[CurvePoint, ...] = ()
     error: str = ""
     eval_env_steps: int = 0  # spent on clean evaluations, not part of `env_steps`
-    last_episodes: tuple[tuple[float, float], ...] = ()  # (success, fitness) of each episode of the last evaluation
+    kept: Kept | None = None  # None before the first evaluation
     episodes: int = 0  # begun in training, and of all evaluations
     broken_episodes: int = 0  # of those, ended because the simulation broke down (see `envs.VecWorld.diverged`)
 
@@ -246,8 +264,8 @@ class TrainingResult(Record):
 
     @property
     def final_scores(self) -> list[tuple[float, float]]:
-        """(success, fitness) at the last evaluation of every member that was trained to the end."""
-        return [(m.curve[-1].success, m.curve[-1].fitness) for m in self.members if m.state == "trained" and m.curve]
+        """(success, fitness) of the policy kept by every member that was trained to the end."""
+        return [m.kept.score for m in self.members if m.state == "trained" and m.kept]
 
 
 class Analysis(Record):

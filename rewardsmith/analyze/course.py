@@ -53,6 +53,12 @@ def course_of(result: TrainingResult) -> Course:
     )
 
 
+def kept_score(result: TrainingResult) -> tuple[float, float]:
+    """Mean (success, fitness) of what the members kept, which is what candidates are ranked by; NaN without any."""
+    scores = [m.kept.score for m in result.members if m.kept]
+    return mean(success for success, _ in scores), mean(fitness for _, fitness in scores)
+
+
 def with_curves(result: TrainingResult) -> list[MemberResult]:
     return [member for member in result.members if member.curve]
 

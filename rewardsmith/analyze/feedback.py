@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from rewardsmith.analyze.course import Course, course_of, number, shown_line, shown_name
+from rewardsmith.analyze.course import Course, course_of, kept_score, number, shown_line, shown_name
 from rewardsmith.types import Analysis, Feedback, TrainingResult, Verdict
 
 MAX_OTHERS = 12
@@ -32,11 +32,11 @@ def build_feedback(
     """
     courses = {id: course_of(result) for id, result in results.items()}
     if best is not None and detail == "scalar":
-        return Feedback(best=best, text=_score(courses[best]), wishes=tuple(wishes))
+        return Feedback(best=best, text=_score(results[best]), wishes=tuple(wishes))
     if best is None:
         parts = ["No reward could be trained to an evaluation yet."]
     else:
-        parts = [about(analyses[best]) if best in analyses else _score(courses[best])]
+        parts = [about(analyses[best]) if best in analyses else _score(results[best])]
     if detail == "full":
         parts += [others(best, courses, results, analyses), refusals(verdicts)]
     return Feedback(best=best, text="\n\n".join(part for part in parts if part), wishes=tuple(wishes))
@@ -58,8 +58,8 @@ def others(
     """One line for each other candidate, best first; empty when there are none."""
 
     def key(id: str) -> tuple[float, float]:
-        course = courses[id]
-        return (_or_least(course.success[-1]), _or_least(course.fitness[-1])) if len(course) else LEAST
+        success, fitness = kept_score(results[id])
+        return _or_least(success), _or_least(fitness)
 
     ranked = sorted((id for id in courses if id != best), key=key, reverse=True)
     if not ranked:
@@ -67,7 +67,7 @@ def others(
     lines = ["Other rewards tried so far, best first:"]
     for id in ranked[:MAX_OTHERS]:
         noticed = analyses[id].observations[:1] if id in analyses else ()
-        state = _score(courses[id]) if len(courses[id]) else "no evaluation."
+        state = _score(results[id]) if len(courses[id]) else "no evaluation."
         if len(courses[id]) and any(m.state == "dropped" for m in results[id].members):
             state = f"Dropped early, at {courses[id].env_steps[-1]:,} env steps: {state[0].lower()}{state[1:]}"
         names = ", ".join(shown_name(name) for name in courses[id].components)
@@ -97,11 +97,10 @@ def refusals(verdicts: Mapping[str, Verdict]) -> str:
 
 # --- inside ----------------------------------------------------------------------------------------------------------
 
-LEAST = (float("-inf"), float("-inf"))
 
-
-def _score(course: Course) -> str:
-    return f"Success {number(course.success[-1])}, fitness {number(course.fitness[-1])}."
+def _score(result: TrainingResult) -> str:
+    success, fitness = kept_score(result)
+    return f"Success {number(success)}, fitness {number(fitness)}."
 
 
 def _or_least(value: float) -> float:

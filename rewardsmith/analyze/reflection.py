@@ -11,6 +11,7 @@ from rewardsmith.analyze.course import (
     Course,
     course_of,
     finite,
+    kept_score,
     mean,
     number,
     numbers,
@@ -18,6 +19,7 @@ from rewardsmith.analyze.course import (
     shown_name,
     telling,
     ten_indices,
+    with_curves,
 )
 from rewardsmith.analyze.observations import observe
 from rewardsmith.types import Analysis, TrainingResult, Verdict
@@ -64,7 +66,20 @@ def headline(result: TrainingResult, course: Course) -> str:
     return (
         f"Trained with {_count(len(result.members), 'seed')}, up to {course.env_steps[-1]:,} env steps. "
         f"At the end: success {number(course.success[-1])}{each}, fitness {number(course.fitness[-1])}, "
-        f"episode length {number(course.episode_length[-1])}."
+        f"episode length {number(course.episode_length[-1])}.{_kept(result)}"
+    )
+
+
+def _kept(result: TrainingResult) -> str:
+    """What the scores are of, where training did not end with its best policies."""
+    kept = [m.kept for m in result.members if m.curve and m.kept]
+    if all(k.env_steps == m.curve[-1].env_steps for k, m in zip(kept, with_curves(result), strict=False)):
+        return ""
+    steps = ", ".join(f"{k.env_steps:,}" for k in kept)
+    success, fitness = kept_score(result)
+    return (
+        f" What counts is the best policy of {'each' if len(kept) > 1 else 'the'} seed, here of {steps} env steps: "
+        f"success {number(success)}, fitness {number(fitness)}."
     )
 
 

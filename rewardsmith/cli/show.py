@@ -110,10 +110,10 @@ def advice_on(best: Candidate, *, searched: bool = True) -> str:
         return ""
     rose = course.reward[-1] > course.reward[0]
     meanwhile = ", while its own reward rose: it may pay for something else than the task" if rose else ""
-    mend = "more --rounds may mend the reward" if searched else "another reward may keep it"
+    mend = "more --rounds may mend the reward" if searched else "another reward may hold it"
     return (
-        f"For {which}, {loss}{meanwhile}. Look at its curves in the report; {mend}, and "
-        f"--set env_steps={loss.env_steps} stops there."
+        f"For {which}, {loss}{meanwhile}. Each seed's best policy was kept, not its last one; {mend}. "
+        "Look at its curves in the report."
     )
 
 

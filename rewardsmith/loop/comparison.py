@@ -23,7 +23,7 @@ REFERENCES = ("human", "sparse")  # names of the rewards that come with packs
 
 
 class Row(Record):
-    """One reward of a comparison: last clean evaluation of each seed."""
+    """One reward of a comparison: the scores of the policy that each seed kept."""
 
     name: str
     success: tuple[float, ...]

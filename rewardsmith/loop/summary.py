@@ -85,7 +85,7 @@ class Candidate(Record):
 
 
 class Headline(Record):
-    """The honest comparison: fresh seeds that selection never saw, scores of the last evaluation of each seed."""
+    """The honest comparison: fresh seeds that selection never saw, policies measured on episodes of their own."""
 
     designed_success: tuple[float, ...]
     designed_fitness: tuple[float, ...]
@@ -158,11 +158,13 @@ def best_members(results: Mapping[str, TrainingResult], count: int) -> list[Memb
     """The best trained member of each of the `count` best candidates, best first."""
     best = []
     for result in results.values():
-        trained = [m for m in result.members if m.state == "trained" and m.curve]
+        trained = [
+            (m.kept.score, Member(m.candidate, m.seed)) for m in result.members if m.state == "trained" and m.kept
+        ]
         if trained:
-            best.append(max(trained, key=lambda m: (m.curve[-1].success, m.curve[-1].fitness)))
-    best.sort(key=lambda m: (m.curve[-1].success, m.curve[-1].fitness), reverse=True)
-    return [Member(m.candidate, m.seed) for m in best[:count]]
+            best.append(max(trained, key=lambda found: found[0]))
+    best.sort(key=lambda found: found[0], reverse=True)
+    return [member for _, member in best[:count]]
 
 
 def headline_of(final: Mapping[str, TrainingResult], winner: str) -> Headline | None:

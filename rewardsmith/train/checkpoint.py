@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from rewardsmith.errors import RunError
 from rewardsmith.train.tensorfile import read_tensors, write_tensors
-from rewardsmith.types import CurvePoint, Record
+from rewardsmith.types import CurvePoint, Kept, Record
 
 log = logging.getLogger(__name__)
 
-FORMAT = "rewardsmith-checkpoint/4"
+FORMAT = "rewardsmith-checkpoint/5"
 NAME = "checkpoint.safetensors"
 SPARE = "checkpoint.previous.safetensors"
 
@@ -27,8 +27,9 @@ class Progress(Record):
     identity: str
     iteration: int
     curve: tuple[CurvePoint, ...] = ()
-    last_episodes: tuple[tuple[float, float], ...] = ()
+    kept: Kept | None = None
     eval_env_steps: int = 0
+    evaluated_episodes: int = 0
     trained_episodes: int = 0
     broken_in_training: int = 0  # episodes, see `VecWorld.diverged`
     broken_in_evaluation: int = 0

@@ -20,9 +20,12 @@ from rewardsmith.train.checkpoint import Checkpoint, Progress, load_checkpoint, 
 from rewardsmith.train.config import PpoConfig, iterations_until, schedule
 from rewardsmith.train.evaluate import EpisodeScores, evaluate
 from rewardsmith.train.goals import load_metric
+from rewardsmith.train.keeping import keep, measured_again
 from rewardsmith.train.malloc import keep_freed_memory
+from rewardsmith.train.policy import Policy, load_policy
 from rewardsmith.train.ppo import Failure, PopulationPPO, WorldBroke
 from rewardsmith.train.rewards import Program, memory_width
+from rewardsmith.train.seeding import fresh_root
 from rewardsmith.types import CurvePoint, EnvSpec, Goal, Member, MemberResult, Record, content_id
 
 log = logging.getLogger(__name__)
@@ -117,8 +120,8 @@ class _MemberRun:
             curve=self.progress.curve,
             error=self.failure.error if self.failure else "",
             eval_env_steps=self.progress.eval_env_steps,
-            last_episodes=self.progress.last_episodes,
-            episodes=self.progress.trained_episodes + sum(point.episodes for point in self.progress.curve),
+            kept=self.progress.kept,
+            episodes=self.progress.trained_episodes + self.progress.evaluated_episodes,
             broken_episodes=self.progress.broken_in_training + self.progress.broken_in_evaluation,
         )
 
@@ -242,64 +245,80 @@ class _Shard:
         alive = population.alive
         if not alive:
             return
-        points: dict[int, tuple[CurvePoint, EpisodeScores]] = {}
+        progress = {i: self._counted(together, i) for i in alive}
         if population.iteration in self._schedule.evaluations:
-            points = self._evaluate(together, alive)
+            progress = self._evaluate(together, progress)
+        if population.iteration == self._schedule.total:
+            progress = self._measure_kept(together, progress)
         for i in alive:
-            self._save(together, i, points.get(i))
+            self._save(together, i, progress[i])
         if not population.world.can_restore:
             population.restart_episodes()
 
-    def _evaluate(self, together: _Together, alive: Sequence[int]) -> dict[int, tuple[CurvePoint, EpisodeScores]]:
+    def _counted(self, together: _Together, i: int) -> Progress:
+        episodes, broken = together.population.episodes(i)
+        return together.runs[i].progress.model_copy(
+            update={
+                "iteration": together.population.iteration,
+                "trained_episodes": episodes,
+                "broken_in_training": broken,
+            }
+        )
+
+    def _evaluate(self, together: _Together, progress: Mapping[int, Progress]) -> dict[int, Progress]:
+        """Measure the policies as they are, and write down those that are the best of their members so far."""
         population, job = together.population, self._job
-        policies = [population.policy(i, job.env, memory_graph=together.runs[i].graph_if_seen) for i in alive]
+        policies = {i: population.policy(i, job.env, memory_graph=together.runs[i].graph_if_seen) for i in progress}
+        measured = {}
+        for i, scores in self._scores(together, policies, job.seed_root).items():
+            point = CurvePoint(
+                env_steps=population.env_steps,
+                fitness=float(scores.fitness.mean()),
+                success=float(scores.success.mean()),
+                episode_length=float(scores.length.mean()),
+                episodes=len(scores.fitness),
+                components=population.last.components[i],
+                reward=population.last.reward[i],
+            )
+            kept = keep(progress[i].kept, scores, population.env_steps)
+            if kept.env_steps == population.env_steps:
+                policies[i].save(together.runs[i].folder / "policy.safetensors")
+            update = {"curve": (*progress[i].curve, point), "kept": kept}
+            measured[i] = _paid(progress[i], scores).model_copy(update=update)
+        return measured
+
+    def _measure_kept(self, together: _Together, progress: Mapping[int, Progress]) -> dict[int, Progress]:
+        """Training is through: measure what each member kept on episodes that it was not chosen by."""
+        policies = {i: load_policy(together.runs[i].folder / "policy.safetensors") for i in progress}
+        measured = {}
+        for i, scores in self._scores(together, policies, fresh_root(self._job.seed_root)).items():
+            kept = measured_again(progress[i].kept, scores)
+            measured[i] = _paid(progress[i], scores).model_copy(update={"kept": kept})
+        return measured
+
+    def _scores(self, together: _Together, policies: Mapping[int, Policy], seed: int) -> dict[int, EpisodeScores]:
         candidate_of = {r.graph_if_seen: r.member.candidate for r in together.runs}
         scores = evaluate(
             self._environment,
             self._metric,
-            policies,
-            episodes=job.ppo.eval_episodes,
-            seed=job.seed_root,
+            list(policies.values()),
+            episodes=self._job.ppo.eval_episodes,
+            seed=seed,
             world=together.eval_world,
             load_program=lambda graph: self._programs[candidate_of[graph]],
         )
-        points = {}
-        for i, policy, score in zip(alive, policies, scores, strict=True):
-            point = CurvePoint(
-                env_steps=population.env_steps,
-                fitness=float(score.fitness.mean()),
-                success=float(score.success.mean()),
-                episode_length=float(score.length.mean()),
-                episodes=len(score.fitness),
-                components=population.last.components[i],
-                reward=population.last.reward[i],
-            )
-            policy.save(together.runs[i].folder / "policy.safetensors")
-            points[i] = point, score
-        return points
+        return dict(zip(policies, scores, strict=True))
 
-    def _save(self, together: _Together, i: int, measured: tuple[CurvePoint, EpisodeScores] | None) -> None:
-        run, population = together.runs[i], together.population
-        episodes, broken = population.episodes(i)
-        update: dict[str, object] = {
-            "iteration": population.iteration,
-            "trained_episodes": episodes,
-            "broken_in_training": broken,
-        }
-        if measured:
-            point, score = measured
-            update["curve"] = (*run.progress.curve, point)
-            update["last_episodes"] = tuple(zip(score.success.tolist(), score.fitness.tolist(), strict=True))
-            update["eval_env_steps"] = run.progress.eval_env_steps + score.env_steps
-            update["broken_in_evaluation"] = run.progress.broken_in_evaluation + score.broken
-        progress = run.progress.model_copy(update=update)
-        state = population.member_state(i)
-        if measured:
-            _append(run.folder / "metrics.jsonl", measured[0].model_dump_json() + "\n")
+    def _save(self, together: _Together, i: int, progress: Progress) -> None:
+        run, state = together.runs[i], together.population.member_state(i)
+        news = progress.curve[len(run.progress.curve) :]
+        for point in news:
+            _append(run.folder / "metrics.jsonl", point.model_dump_json() + "\n")
         save_checkpoint(run.folder, progress, state)
         run.progress, run.checkpoint = progress, Checkpoint(progress, state)
-        if measured and self._on_point:
-            self._on_point(run.member, measured[0])
+        if self._on_point:
+            for point in news:
+                self._on_point(run.member, point)
 
 
 class _Together:
@@ -342,6 +361,17 @@ def _read_graph(job: TrainJob, candidate: str) -> str:
         return Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise RunError(f"cannot read the reward graph {path}: {error.strerror}", hint="check it again first") from error
+
+
+def _paid(progress: Progress, scores: EpisodeScores) -> Progress:
+    """With what these episodes cost."""
+    return progress.model_copy(
+        update={
+            "eval_env_steps": progress.eval_env_steps + scores.env_steps,
+            "evaluated_episodes": progress.evaluated_episodes + len(scores.fitness),
+            "broken_in_evaluation": progress.broken_in_evaluation + scores.broken,
+        }
+    )
 
 
 def _identity(job: TrainJob, graph: str) -> str:

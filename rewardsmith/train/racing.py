@@ -67,13 +67,12 @@ class Standing(NamedTuple):
 
 
 def standing(members: Sequence[MemberResult]) -> Standing:
-    """Mean over the members that train, at their last evaluation."""
-    last = [m.curve[-1] for m in members if m.state == "trained" and m.curve]
-    if not last:
+    """Mean over the members that train, of the best policy that each had so far."""
+    scores = [m.kept.score for m in members if m.state == "trained" and m.kept]
+    if not scores:
         return Standing(-len(members), -math.inf, -math.inf)
-    return Standing(
-        len(last) - len(members), float(np.mean([p.success for p in last])), float(np.mean([p.fitness for p in last]))
-    )
+    success, fitness = np.mean(scores, axis=0)
+    return Standing(len(scores) - len(members), float(success), float(fitness))
 
 
 def judge(candidates: Mapping[str, Sequence[MemberResult]], config: RacingConfig) -> dict[str, RungStanding]:
@@ -122,12 +121,12 @@ def _estimate(members: Sequence[MemberResult], measure: Measure) -> Estimate:
 
 
 def _interval(members: Sequence[MemberResult], measure: Measure) -> Interval:
-    """Over seeds if there are enough, else over the episodes of the last evaluations."""
+    """Over seeds if there are enough, else over the episodes of their best evaluations."""
     column = 0 if measure == "success" else 1
-    trained = [m for m in members if m.state == "trained"]
-    if len(trained) >= MIN_SEEDS:
-        return interval([float(np.mean([e[column] for e in m.last_episodes])) for m in trained], of="mean")
-    return interval([e[column] for m in trained for e in m.last_episodes], over="episodes, not seeds", of="mean")
+    kept = [m.kept for m in members if m.state == "trained" and m.kept]
+    if len(kept) >= MIN_SEEDS:
+        return interval([k.score[column] for k in kept], of="mean")
+    return interval([e[column] for k in kept for e in k.episodes], over="episodes, not seeds", of="mean")
 
 
 def more_seeds(

@@ -10,8 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-Purpose = Literal["init", "noise", "shuffle", "episodes", "evaluation"]
-_PURPOSES: dict[str, int] = {"init": 0, "noise": 1, "shuffle": 2, "episodes": 3, "evaluation": 4}
+Purpose = Literal["init", "noise", "shuffle", "episodes", "evaluation", "fresh"]
+_PURPOSES: dict[str, int] = {"init": 0, "noise": 1, "shuffle": 2, "episodes": 3, "evaluation": 4, "fresh": 5}
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _EPISODE = np.uint64(0xD1342543DE82EF95)
 
@@ -49,3 +49,8 @@ class EpisodeSeeds:
 def evaluation_seeds(root: int, episodes: int) -> np.ndarray:
     """The common seeds (episodes,) uint64 on which every policy is measured."""
     return generator(root, 0, "evaluation").integers(2**64, size=episodes, dtype=np.uint64)
+
+
+def fresh_root(root: int) -> int:
+    """Root of episodes for a policy that was chosen by those of `evaluation_seeds(root, ...)`."""
+    return int(generator(root, 0, "fresh").integers(2**63))

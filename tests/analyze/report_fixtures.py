@@ -18,6 +18,7 @@ from rewardsmith.analyze.report import (
 from rewardsmith.analyze.video import encode_mp4, frames_to_strip
 from rewardsmith.budget import BudgetLimits
 from rewardsmith.types import CandidateState, CurvePoint, Finding, MemberResult
+from tests.helpers.results import kept_of
 
 FIRST_CODE = '''\
 def compute_reward(obs, action, next_obs, *, distance_weight=1.0, speed_weight=0.5):
@@ -79,6 +80,7 @@ def member(
         env_steps=points * 40_000,
         wall_s=31.0,
         curve=tuple(curve),
+        kept=kept_of(curve),
         error=error,
     )
 

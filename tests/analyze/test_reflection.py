@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rewardsmith.analyze.course import course_of, mean, number, numbers, shown_line, shown_name, ten_indices
 from rewardsmith.analyze.reflection import reflect
 from rewardsmith.types import CurvePoint, Finding, MemberResult, TrainingResult, Verdict
+from tests.helpers.results import kept_of
 
 
 def point(steps, *, fitness=0.0, success=0.0, length=100.0, reward=0.0, **components):
@@ -29,7 +30,14 @@ def point(steps, *, fitness=0.0, success=0.0, length=100.0, reward=0.0, **compon
 def member(*curve, seed=0, state="trained", error=""):
     end = curve[-1].env_steps if curve else 0
     return MemberResult(
-        candidate="a", seed=seed, state=state, env_steps=end, wall_s=1.0, curve=tuple(curve), error=error
+        candidate="a",
+        seed=seed,
+        state=state,
+        env_steps=end,
+        wall_s=1.0,
+        curve=tuple(curve),
+        kept=kept_of(curve),
+        error=error,
     )
 
 

@@ -24,6 +24,7 @@ from rewardsmith.analyze.report import (
 from rewardsmith.analyze.report.text import clean
 from rewardsmith.types import CandidateState, CurvePoint, Finding, GoalKind, MemberResult
 from tests.analyze.report_fixtures import BEST_CODE, candidate, member, realistic
+from tests.helpers.results import kept_of
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 HOSTILE = [
@@ -244,7 +245,9 @@ def test_numbers_that_no_axis_can_hold(value):
         for s in (0, 100)
     )
     normal = member("a", 1, 0.5)
-    broken = MemberResult(candidate="a", seed=0, state="trained", env_steps=100, wall_s=math.nan, curve=points)
+    broken = MemberResult(
+        candidate="a", seed=0, state="trained", env_steps=100, wall_s=math.nan, curve=points, kept=kept_of(points)
+    )
     scores = Scores(success=(value,) * 5, fitness=(value, 1.0, 2.0, 3.0, 4.0))
     checked(
         bare(

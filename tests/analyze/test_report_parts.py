@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from rewardsmith.analyze.report import ReportHeadline, Scores
 from rewardsmith.analyze.report.charts import Line, line_chart, padded, percent, short, ticks
-from rewardsmith.analyze.report.curves import bands, last_scores, success
+from rewardsmith.analyze.report.curves import bands, kept_scores, success
 from rewardsmith.analyze.report.headline import headline_view, verdict_of
 from rewardsmith.analyze.report.text import MAX_LINES, clean, code_lines, diff_lines, source_lines
 from rewardsmith.analyze.report.view import duration
 from rewardsmith.types import CurvePoint, MemberResult
+from tests.helpers.results import kept_of
 
 HIGH, LOW = (0.9, 0.95, 1.0, 0.92, 0.97), (0.0, 0.05, 0.0, 0.02, 0.0)
 
@@ -97,7 +98,7 @@ def point(steps: int, value: float) -> CurvePoint:
 
 
 def of(seed: int, *curve: CurvePoint, state="trained") -> MemberResult:
-    return MemberResult(candidate="a", seed=seed, state=state, env_steps=1, wall_s=1, curve=curve)
+    return MemberResult(candidate="a", seed=seed, state=state, env_steps=1, wall_s=1, curve=curve, kept=kept_of(curve))
 
 
 def test_bands_pool_seeds_and_leave_out_what_is_not_a_number():
@@ -106,9 +107,9 @@ def test_bands_pool_seeds_and_leave_out_what_is_not_a_number():
     assert bands([], success) == []
 
 
-def test_last_scores_count_only_seeds_trained_to_the_end():
-    assert last_scores([of(0, point(1, 1.0)), of(1, point(1, 0.0), state="dropped")]) == (1.0, 0.0)
-    assert last_scores([of(1, point(1, 0.0), state="diverged"), of(2)]) is None
+def test_kept_scores_count_only_seeds_trained_to_the_end():
+    assert kept_scores([of(0, point(1, 1.0)), of(1, point(1, 0.0), state="dropped")]) == (1.0, 0.0)
+    assert kept_scores([of(1, point(1, 0.0), state="diverged"), of(2)]) is None
 
 
 def test_an_empty_chart_says_so():

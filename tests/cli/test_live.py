@@ -14,6 +14,7 @@ from rewardsmith.loop.events import PointMeasured
 from rewardsmith.loop.goal import GoalAnswer, GoalProposal
 from rewardsmith.loop.summary import Candidate
 from rewardsmith.types import Analysis, CurvePoint, MemberResult, Proposal, TrainingResult
+from tests.helpers.results import kept_of
 
 
 def test_the_table_is_out_of_the_way_while_a_question_is_asked(monkeypatch) -> None:
@@ -51,7 +52,9 @@ def trained(*success: float, reward: tuple[float, float] = (0.0, 0.0), knows_suc
         )
         for i, s in enumerate(success)
     ]
-    member = MemberResult(candidate="a", seed=0, state="trained", env_steps=3000, wall_s=1, curve=tuple(points))
+    member = MemberResult(
+        candidate="a", seed=0, state="trained", env_steps=3000, wall_s=1, curve=tuple(points), kept=kept_of(points)
+    )
     return Candidate(
         proposal=Proposal(id="a", round=1, sample=0, code="x", origin="model"),
         training=TrainingResult(candidate="a", members=(member,)),
@@ -63,8 +66,8 @@ def trained(*success: float, reward: tuple[float, float] = (0.0, 0.0), knows_suc
     ("candidate", "words"),
     [
         (trained(0, 0, 0), ["No evaluated episode", "more env"]),
-        (trained(0, 1, 0, reward=(0.1, 0.2)), ["1.00 at 2,000", "its own reward rose", "env_steps=2000"]),
-        (trained(0, 1, 0, reward=(0.2, 0.1)), ["1.00 at 2,000", "to 0.00 in the end (0 of 16 episodes). Look"]),
+        (trained(0, 1, 0, reward=(0.1, 0.2)), ["1.00 at 2,000", "its own reward rose", "best policy was kept"]),
+        (trained(0, 1, 0, reward=(0.2, 0.1)), ["1.00 at 2,000", "to 0.00 in the end (0 of 16 episodes). Each"]),
     ],
 )
 def test_advice_fits_the_curve_and_the_command(candidate, words) -> None:

@@ -23,12 +23,15 @@ from rewardsmith.types import (
     TrainingResult,
     Verdict,
 )
+from tests.helpers.results import kept_of
 
 CRASH = (
     f"the process exited with 1\nTraceback (most recent call last):\n{'  File a, line 1, in b' * 50}\nKeyError: 'fuel'"
 )
 POINT = CurvePoint(env_steps=10, fitness=1, success=0, episode_length=5, episodes=4)
-TRAINED = MemberResult(candidate="a", seed=9, state="trained", env_steps=10, wall_s=1, curve=(POINT,))
+TRAINED = MemberResult(
+    candidate="a", seed=9, state="trained", env_steps=10, wall_s=1, curve=(POINT,), kept=kept_of([POINT])
+)
 
 
 def candidate(state: CandidateState, *members: MemberResult, verdict: Verdict | None = None) -> Candidate:

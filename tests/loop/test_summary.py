@@ -12,6 +12,7 @@ from rewardsmith.loop.summary import (
     score_of,
 )
 from rewardsmith.types import CandidateState, CurvePoint, Finding, MemberResult, Proposal, TrainingResult, Verdict
+from tests.helpers.results import kept_of
 
 PROPOSAL = Proposal(id="r1s0", round=1, sample=0, code="x", origin="model")
 ACCEPTED = Verdict(candidate="r1s0", accepted=True)
@@ -27,7 +28,9 @@ def member(state: str = "trained", success: float = 0.0, fitness: float = 0.0, s
     point = CurvePoint(
         env_steps=10, fitness=fitness, success=success, episode_length=5, episodes=1, components={"a": fitness}
     )
-    return MemberResult(candidate="r1s0", seed=seed, state=state, env_steps=10, wall_s=1.0, curve=(point,))  # type: ignore[arg-type]
+    return MemberResult(
+        candidate="r1s0", seed=seed, state=state, env_steps=10, wall_s=1.0, curve=(point,), kept=kept_of([point])
+    )  # type: ignore[arg-type]
 
 
 def result(*members: MemberResult) -> TrainingResult:

@@ -14,6 +14,7 @@ from rewardsmith.jail import Jail
 from rewardsmith.reward.compile import compile_goal, compile_reward, reward_jail
 from rewardsmith.train import PpoConfig, TrainJob, evaluate, load_metric, load_policy, run_train_job, train_population
 from rewardsmith.train.ppo import PopulationPPO
+from rewardsmith.train.seeding import fresh_root
 from rewardsmith.types import EnvSpec, Goal, Member
 from tests.train.conftest import files_of
 
@@ -101,10 +102,15 @@ def test_the_worker_trains_and_its_policies_can_be_used(tmp_path: Path, jail: Ja
     )
     assert [m.state for m in results["h"].members] == ["trained"] * 2, results["h"].members[0].error
     policy = load_policy(tmp_path / "run/candidates/h/seeds/0/policy.safetensors")
-    [scores] = evaluate(environment, load_metric(environment, goal), [policy], episodes=ppo.eval_episodes, seed=0)
-    last = results["h"].members[0].curve[-1]
-    assert scores.fitness.mean() == last.fitness and scores.length.mean() == last.episode_length
-    assert set(last.components) >= {"forward", "healthy"}
+    metric, member = load_metric(environment, goal), results["h"].members[0]
+    assert member.kept is not None and member.kept.fresh
+    for root, fitness in (
+        (0, next(point.fitness for point in member.curve if point.env_steps == member.kept.env_steps)),
+        (fresh_root(0), member.kept.score[1]),
+    ):
+        [scores] = evaluate(environment, metric, [policy], episodes=ppo.eval_episodes, seed=root)
+        assert scores.fitness.mean() == fitness
+    assert set(member.curve[-1].components) >= {"forward", "healthy"}
 
 
 def test_memory_stepped_in_the_rollout_pays_what_the_whole_rollout_does(tmp_path: Path, jail: Jail) -> None:
@@ -144,7 +150,7 @@ def test_a_model_written_goal_measures(tmp_path: Path, jail: Jail) -> None:
     )  # fmt: skip
     [result] = run_train_job(job)
     assert result.state == "trained", result.error
-    assert -1.2 <= result.curve[-1].fitness <= 0.6 and set(dict(result.last_episodes)) <= {0.0, 1.0}
+    assert -1.2 <= result.curve[-1].fitness <= 0.6 and set(dict(result.kept.episodes)) <= {0.0, 1.0}
 
 
 @pytest.mark.slow

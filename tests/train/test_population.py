@@ -84,7 +84,7 @@ def test_everything_through_processes(tmp_path: Path) -> None:
     assert [m.state for m in results["bad"].members] == ["crashed_reward"] * 2
     assert "this reward is broken" in results["bad"].members[0].error
     assert len(results["a"].final_scores) == 2
-    assert results["a"].members[0].eval_env_steps > 0 and len(results["a"].members[0].last_episodes) == 3
+    assert results["a"].members[0].eval_env_steps > 0 and len(results["a"].members[0].kept.episodes) == 3
     reported = [(m, p.env_steps) for m, p in points]
     assert sorted(reported) == [(Member(c, s), n) for c in "ab" for s in (0, 1) for n in (120, 240, 360)]
     with_one = train(tmp_path / "other", programs, InProcess(1), racing=False)

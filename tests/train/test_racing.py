@@ -22,7 +22,7 @@ def member(
     point = CurvePoint(env_steps=steps, fitness=fitness, success=success, episode_length=1, episodes=n)
     return MemberResult.model_validate(
         {"candidate": candidate, "seed": seed, "state": state, "env_steps": steps, "wall_s": 0, "curve": (point,)}
-        | {"last_episodes": tuple(episodes)}
+        | {"kept": {"env_steps": steps, "episodes": tuple(episodes)}}
     )
 
 

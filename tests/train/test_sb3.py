@@ -199,7 +199,7 @@ def test_seeds_are_trained_blamed_and_trained_again_alike(tmp_path: Path) -> Non
     results = train()
     (good,), (bad,) = results["good"].members, results["bad"].members
     assert good.state == "trained" and [p.env_steps for p in good.curve] == [120, 240]
-    assert good.eval_env_steps > 0 and len(good.last_episodes) == 2
+    assert good.eval_env_steps > 0 and len(good.kept.episodes) == 2 and good.kept.fresh
     assert set(good.curve[-1].components) == {"new"}
     assert bad.state == "crashed_reward" and "the reward is nan" in bad.error and bad.curve == ()
     folder = tmp_path / "candidates" / "good" / "seeds" / "0"

@@ -60,9 +60,9 @@ def component(name: str) -> Callable[[CurvePoint], float | None]:
     return lambda point: point.components.get(name)
 
 
-def last_scores(members: Sequence[MemberResult]) -> tuple[float, float] | None:
-    """Mean (success, fitness) at the end, over the seeds that were trained to the end; None if there is none."""
-    last = [m.curve[-1] for m in members if m.state == "trained" and m.curve]
-    if not last:
+def kept_scores(members: Sequence[MemberResult]) -> tuple[float, float] | None:
+    """Mean (success, fitness) of what the seeds that were trained to the end kept; None if there is none."""
+    scores = [m.kept.score for m in members if m.state == "trained" and m.kept]
+    if not scores:
         return None
-    return sum(p.success for p in last) / len(last), sum(p.fitness for p in last) / len(last)
+    return sum(s for s, _ in scores) / len(scores), sum(f for _, f in scores) / len(scores)

@@ -14,7 +14,7 @@ RunStatus = Literal["finished", "interrupted", "running", "nothing acceptable", 
 
 
 class Scores(Record):
-    """One score per training seed, from the clean evaluator, at the end of training. Higher is better."""
+    """One score per training seed: of the policy that it kept, from the clean evaluator. Higher is better."""
 
     success: tuple[float, ...] = ()  # each 0 to 1; NaN where the goal knows no success
     fitness: tuple[float, ...] = ()

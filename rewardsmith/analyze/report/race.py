@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from rewardsmith.analyze.race import why
 from rewardsmith.analyze.report.charts import Frame, number, padded, percent, short, svg, ticks
-from rewardsmith.analyze.report.curves import drawable, last_scores
+from rewardsmith.analyze.report.curves import drawable, kept_scores
 from rewardsmith.analyze.report.text import safe
 from rewardsmith.stats import MIN_SEEDS, interval
 from rewardsmith.types import Estimate, Measure, MemberResult, RungStanding
@@ -30,15 +30,15 @@ class Racer(NamedTuple):
     @property
     def final(self) -> dict[Measure, Estimate]:
         """Scores at the end; empty for who did not get there."""
-        trained = [m for m in self.members if m.state == "trained" and m.curve]
-        means = last_scores(self.members)
+        kept = [m.kept for m in self.members if m.state == "trained" and m.kept]
+        means = kept_scores(self.members)
         if means is None:
             return {}
         found: dict[Measure, Estimate] = {}
         measures: tuple[Measure, Measure] = ("success", "fitness")
         for column, measure in enumerate(measures):
-            seeds = [getattr(m.curve[-1], measure) for m in trained]
-            episodes = [e[column] for m in trained for e in m.last_episodes] or seeds
+            seeds = [k.score[column] for k in kept]
+            episodes = [e[column] for k in kept for e in k.episodes]
             enough = len(seeds) >= MIN_SEEDS
             around = interval(
                 seeds if enough else episodes, over="seeds" if enough else "episodes, not seeds", of="mean"

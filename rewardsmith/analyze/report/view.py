@@ -17,7 +17,7 @@ from rewardsmith.analyze.report.curves import (
     drawable,
     episode_length,
     fitness,
-    last_scores,
+    kept_scores,
     success,
 )
 from rewardsmith.analyze.report.data import Media, ReportCandidate, ReportData
@@ -169,7 +169,7 @@ def _spark_scale(data: ReportData) -> SparkScale:
 
 def _candidate(c: ReportCandidate, data: ReportData, anchors: dict[str, str], scale: SparkScale) -> CandidateView:
     state, tone, about = STATES[c.state]
-    scores = last_scores(c.members)
+    scores = kept_scores(c.members)
     is_best = c.id == data.best
     style = "best" if is_best else "plain"
     names = component_names(c.members)
@@ -265,7 +265,7 @@ def _diff_base(data: ReportData, best: ReportCandidate) -> ReportCandidate | Non
     for id in named:
         if id in known:
             return known[id]
-    earlier = [(scores, c) for c in known.values() if c.round < best.round and (scores := last_scores(c.members))]
+    earlier = [(scores, c) for c in known.values() if c.round < best.round and (scores := kept_scores(c.members))]
     earlier = [(scores, c) for scores, c in earlier if all(drawable(s) for s in scores)]
     return max(earlier, key=lambda pair: pair[0])[1] if earlier else None
 

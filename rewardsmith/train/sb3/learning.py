@@ -23,16 +23,17 @@ from rewardsmith.errors import RunError
 from rewardsmith.reward.graph import parse_graph
 from rewardsmith.reward.program import RewardProgram
 from rewardsmith.store.atomic import write_bytes
-from rewardsmith.train.evaluate import evaluate
+from rewardsmith.train.evaluate import EpisodeScores, evaluate
 from rewardsmith.train.goals import load_metric
 from rewardsmith.train.job import member_folder
+from rewardsmith.train.keeping import keep, measured_again
 from rewardsmith.train.normalize import CLIP, OBS_EPS
-from rewardsmith.train.policy import PolicyInfo
+from rewardsmith.train.policy import Policy, PolicyInfo, load_policy
 from rewardsmith.train.rewards import memory_width
 from rewardsmith.train.sb3.config import ALGORITHMS, algorithm_class
 from rewardsmith.train.sb3.driver import Sb3Job
 from rewardsmith.train.sb3.weights import finite, policy_of
-from rewardsmith.train.seeding import generator
+from rewardsmith.train.seeding import fresh_root, generator
 from rewardsmith.types import CurvePoint, MemberResult
 
 MOST_REMEMBERED = 1_000_000  # transitions in a replay buffer, Stable-Baselines3's own default
@@ -123,6 +124,7 @@ class _Seed:
         finally:
             vec.close()
         self.measure(model, watch)
+        self._measure_kept()
 
     def _make_env(self) -> gym.Env:
         exported = str(self._job.exported)
@@ -133,21 +135,14 @@ class _Seed:
         return PolicyView(env, features.flatten_observation, self._info.obs_dim + self._info.memory_width)
 
     def measure(self, model: Any, watch: _Watch) -> None:
-        """Add a point to the curve, and save the policy. Raises: Failed: it is not finite any more."""
+        """Add a point to the curve; save the policy if it is the best. Raises: Failed: it is not finite any more."""
         env_steps = int(model.num_timesteps)
         info = self._info.model_copy(update={"env_steps": env_steps})
         policy = policy_of(model, model.get_vec_normalize_env(), self._config.algo, info)
         if not finite(policy):
             self.result = self.result.model_copy(update={"env_steps": env_steps})
             raise Failed("diverged", "the policy's weights stopped being finite")
-        (scores,) = evaluate(
-            self._environment,
-            self._metric,
-            [policy],
-            episodes=self._config.eval_episodes,
-            seed=self._job.seed_root,
-            world=self._world,
-        )
+        scores = self._scores(policy, self._job.seed_root)
         components, reward = watch.means()
         point = CurvePoint(
             env_steps=env_steps,
@@ -158,18 +153,35 @@ class _Seed:
             components=components,
             reward=reward,
         )
-        policy.save(self._folder / "policy.safetensors")
+        kept = keep(self.result.kept, scores, env_steps)
+        if kept.env_steps == env_steps:
+            policy.save(self._folder / "policy.safetensors")
+        curve = (*self.result.curve, point)
+        self.result = self.result.model_copy(update={"env_steps": env_steps, "curve": curve, "kept": kept})
+        self._note()
+
+    def _measure_kept(self) -> None:
+        """Measure the kept policy on episodes that it was not chosen by."""
+        scores = self._scores(load_policy(self._folder / "policy.safetensors"), fresh_root(self._job.seed_root))
+        self.result = self.result.model_copy(update={"kept": measured_again(self.result.kept, scores)})
+
+    def _scores(self, policy: Policy, seed: int) -> EpisodeScores:
+        (scores,) = evaluate(
+            self._environment,
+            self._metric,
+            [policy],
+            episodes=self._config.eval_episodes,
+            seed=seed,
+            world=self._world,
+        )
         self.result = self.result.model_copy(
             update={
-                "env_steps": env_steps,
-                "curve": (*self.result.curve, point),
                 "eval_env_steps": self.result.eval_env_steps + scores.env_steps,
-                "episodes": self.result.episodes + point.episodes,
+                "episodes": self.result.episodes + len(scores.fitness),
                 "broken_episodes": self.result.broken_episodes + scores.broken,
-                "last_episodes": tuple(zip(scores.success.tolist(), scores.fitness.tolist(), strict=True)),
             }
         )
-        self._note()
+        return scores
 
     def _note(self) -> None:
         """Write the curve where others follow it; at the start, over that of a training that was killed."""
