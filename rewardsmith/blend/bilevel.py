@@ -32,8 +32,12 @@ class BlendConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    outer_rate: NonNegativeFloat = Field(default=1.0, description="Length of the first step in phi; 0 keeps phi fixed.")
-    outer_decay: NonNegativeFloat = Field(default=0.01, description="Share of phi that every outer step takes away.")
+    outer_rate: NonNegativeFloat = Field(
+        default=1.0, description="Length of the first step, in lengths of phi; 0 keeps phi fixed."
+    )
+    outer_decay: NonNegativeFloat = Field(
+        default=0.01, description="Share of the auxiliary weights that every outer step takes away."
+    )
     outer_gamma: float = Field(default=0.99, ge=0, lt=1, description="Discount of the primary return.")
     inner_decay: PositiveFloat = Field(
         default=1e-3, description="L2 pull of the policy's weights to zero: it makes the inner optimum a strict one."
@@ -196,10 +200,12 @@ class _Learner:
 
 
 class WeightAscent:
-    """Ascent in phi with AdaGrad-Norm steps (arXiv 1806.01811): free of scale, and shorter where gradients are noise.
+    """Ascent in phi (K,), the primary weight first, with AdaGrad-Norm steps (arXiv 1806.01811).
 
-    All weights share one step size, so a weight that does not matter stays where it is. The first `warmup` gradients
-    are only measured.
+    Steps do not depend on the size of the gradients and get shorter where those are noise. All weights share one step
+    size, so a weight that does not matter stays where it is. PPO sees only the direction of phi, so its length is kept:
+    else it would grow along the primary weight, and steps would turn it less and less. The first `warmup` gradients are
+    only measured.
     """
 
     def __init__(self, rate: float, decay: float, warmup: int = 0) -> None:
@@ -212,7 +218,10 @@ class WeightAscent:
         self._seen += 1
         if self._seen <= self._warmup or self._squares == 0:
             return phi
-        return phi * (1 - self._decay) + self._rate / self._squares**0.5 * gradient
+        length = phi.norm()
+        moved = phi + length * self._rate / self._squares**0.5 * gradient
+        moved[1:] *= 1 - self._decay
+        return moved * (length / moved.norm())
 
 
 def part_sizes(reward: Tensor) -> Tensor:

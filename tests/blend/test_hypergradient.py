@@ -112,5 +112,18 @@ def test_steps_do_not_depend_on_the_size_of_gradients() -> None:
         g = torch.tensor(gradient)
         phi = [small(phi[0], g), large(phi[1], 1024 * g)]
     assert torch.equal(phi[0], phi[1])
-    assert float((WeightAscent(0.3, 0.0)(torch.zeros(2), torch.tensor([3.0, 4.0]))).norm()) == pytest.approx(0.3)
+
+
+def test_weights_keep_their_length_and_auxiliary_ones_decay() -> None:
+    phi = WeightAscent(0.5, 0.0)(torch.tensor([0.0, 2.0]), torch.tensor([7.0, 0.0]))
+    torch.testing.assert_close(phi, 2 * torch.tensor([1.0, 2.0]) / 5**0.5)  # a step of length 1, then back to length 2
+    phi = WeightAscent(0.5, 0.75)(torch.tensor([0.0, 2.0]), torch.tensor([7.0, 0.0]))
+    torch.testing.assert_close(phi, 2 * torch.tensor([1.0, 0.5]) / 1.25**0.5)
     assert torch.equal(WeightAscent(0.3, 0.5)(torch.ones(2), torch.zeros(2)), torch.ones(2))
+
+
+def test_the_first_gradients_are_only_measured() -> None:
+    ascent, phi = WeightAscent(1.0, 0.0, warmup=1), torch.tensor([1.0, 0.0])
+    assert ascent(phi, torch.tensor([0.0, 3.0])) is phi
+    moved = ascent(phi, torch.tensor([0.0, 4.0]))
+    torch.testing.assert_close(moved, torch.tensor([1.0, 0.8]) / 1.64**0.5)
