@@ -5,9 +5,10 @@ by gradients through the graph; `with_defaults` writes the numbers into the rewa
 """
 
 from rewardsmith.tune.agreement import Agreement, Agreements, agreement
-from rewardsmith.tune.fit import Fit, FittedParameter, Likelihood, fit
+from rewardsmith.tune.fit import Fit, Likelihood, fit
 from rewardsmith.tune.rewrite import with_defaults, with_parameters
 from rewardsmith.tune.segments import RewardFails, Segments
+from rewardsmith.tune.told import FittedParameter
 from rewardsmith.tune.variants import Screening, Variant, screen, tunable, variants
 from rewardsmith.tune.votes import Votes
 

@@ -16,7 +16,7 @@ from rewardsmith.tune.agreement import Agreement, MetricOrder
 from rewardsmith.tune.segments import RewardFails, Segments
 
 WIDEST = 4.0  # a variant's number is between this part and this multiple of the default
-DIGITS = 3  # significant, so that a reward file stays readable
+DIGITS = 3  # significant
 TIED = 0.02  # agreements that differ by less say nothing about which is better
 SAME = 0.01  # a distance between rewards (of at most 1) at which training both teaches nothing new
 DISTANCE_ROWS = 4096
@@ -72,7 +72,12 @@ def _moved(default: float, u: float) -> float:
         if 0.25 <= u < 0.75:
             return 0.0
         default, u = (-1.0, 4 * u) if u < 0.25 else (1.0, 4 * u - 3)
-    return float(f"{default * WIDEST ** (2 * u - 1):.{DIGITS}g}")
+    return rounded(default * WIDEST ** (2 * u - 1))
+
+
+def rounded(value: float) -> float:
+    """With as many digits as a person wants to read in a reward file."""
+    return float(f"{value:.{DIGITS}g}")
 
 
 def screen(program: RewardProgram, bank: Bank, *, count: int, keep: int, rng: np.random.Generator) -> Screening:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
+from torch import Tensor
 
 from rewardsmith.errors import UsageError
 
@@ -73,6 +75,14 @@ class Tally(NamedTuple):
     b: np.ndarray
     for_a: np.ndarray
     for_b: np.ndarray
+
+    def among(self, segments: np.ndarray) -> Tally:
+        """The same with numbers into `segments` (S,), sorted, instead of those that it holds."""
+        return self._replace(a=np.searchsorted(segments, self.a), b=np.searchsorted(segments, self.b))
+
+    def differences(self, pay: Tensor) -> Tensor:
+        """(K,): R_a - R_b of what segments are paid, (S,)."""
+        return pay[torch.from_numpy(self.a)] - pay[torch.from_numpy(self.b)]
 
     def split(self, share: float, seed: int) -> tuple[Tally, Tally | None]:
         """All but `share` of the pairs, and these, drawn at random; None where that is less than one pair."""
