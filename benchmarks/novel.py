@@ -36,7 +36,14 @@ KINDS: tuple[Kind, ...] = ("model", "builtin")
 SOLVED = 0.8  # share of hidden successes
 QUICK_EPISODES = 50
 QUICK_BEHAVIOURS = ("pendulum_lean", "mountain_car_hold")
-QUICK_DESIGN = {"rounds": 1, "candidates": 4, "seeds": 1, "final_seeds": 0, "training": {"env_steps": 60_000}}
+QUICK_DESIGN = {
+    "rounds": 1,
+    "candidates": 4,
+    "seeds": 1,
+    "final_seeds": 0,
+    "videos": False,
+    "training": {"env_steps": 60_000},
+}
 LEGEND = """
 designer   who wrote the rewards. A language model was told the words alone and wrote its own goal; `builtin` has no
            language and was given the hidden metric as its goal, so it shows the search without the understanding.
