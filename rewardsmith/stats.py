@@ -170,7 +170,7 @@ def probability_of_improvement(a: Sequence[TaskScores], b: Sequence[TaskScores],
     return Interval(float(point), float(low), float(high), seeds, "seeds")
 
 
-def human_normalized(method: np.ndarray | float, *, human: float, sparse: float) -> np.ndarray | float:
+def human_normalized(method: float, *, human: float, sparse: float) -> float:
     """(method - sparse) / |human - sparse|, as Eureka has it: 0 is the sparse reward and, where it is better, 1 human.
 
     Args:

@@ -1,4 +1,4 @@
-"""`rewardsmith report RUN`: write the report again, or list the runs."""
+"""`rewardsmith report RUN`: write the report again, list the runs, or compare some."""
 
 from __future__ import annotations
 
@@ -10,45 +10,97 @@ from rich.table import Table
 
 from rewardsmith.cli.console import print_json, progress, results, wash
 from rewardsmith.cli.design import AsJson, Runs
-from rewardsmith.errors import RunError
+from rewardsmith.errors import RunError, UsageError
 
 
 def report(
-    run: Annotated[str | None, typer.Argument(help='A run\'s id or folder, or "latest". None lists the runs.')] = None,
+    run: Annotated[
+        list[str] | None, typer.Argument(help='A run\'s id or folder, or "latest". None lists the runs.')
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Compare the runs named, or those of an experiment's folder.")
+    ] = False,
     runs: Runs = Path("runs"),
     as_json: AsJson = False,
 ) -> None:
     """Show a run and write its report.html; without a run, list all runs."""
-    from rewardsmith.cli.show import show_run
-    from rewardsmith.loop.report import write_report
+    if compare:
+        _compare(run or [], runs, as_json=as_json)
+    elif not run:
+        _list(runs, as_json=as_json)
+    elif len(run) > 1:
+        raise UsageError("report shows one run at a time", hint="rewardsmith report --compare RUN RUN compares them")
+    else:
+        _show(run[0], runs, as_json=as_json)
+
+
+def _list(runs: Path, *, as_json: bool) -> None:
     from rewardsmith.loop.summary import load_run
     from rewardsmith.store import list_runs
 
-    if run is None:
-        found = []
-        for folder in list_runs(runs):
-            try:
-                found.append(load_run(folder.root))
-            except RunError as error:
-                progress.print(f"left out: {wash(error.message)}", soft_wrap=True)
-        if as_json:
-            print_json([{"id": r.id, "env": r.config.env.name, "finished": r.finished, "best": r.best} for r in found])
-            return
-        table = Table()
-        for column in ("run", "environment", "task", "state", "best"):
-            table.add_column(column)
-        for r in found:
-            words = wash(r.task.words if r.task else r.config.words, 60)
-            state = "finished" if r.finished else "can be resumed"
-            table.add_row(wash(r.id), wash(r.config.env.name, 60), words, state, wash(r.best or ""))
-        results.print(table)
+    found = []
+    for folder in list_runs(runs):
+        try:
+            found.append(load_run(folder.root))
+        except RunError as error:
+            progress.print(f"left out: {wash(error.message)}", soft_wrap=True)
+    if as_json:
+        print_json([{"id": r.id, "env": r.config.env.name, "finished": r.finished, "best": r.best} for r in found])
         return
+    table = Table()
+    for column in ("run", "environment", "task", "state", "best"):
+        table.add_column(column)
+    for r in found:
+        words = wash(r.task.words if r.task else r.config.words, 60)
+        state = "finished" if r.finished else "can be resumed"
+        table.add_row(wash(r.id), wash(r.config.env.name, 60), words, state, wash(r.best or ""))
+    results.print(table)
+
+
+def _show(run: str, runs: Path, *, as_json: bool) -> None:
+    from rewardsmith.cli.show import show_run
+    from rewardsmith.loop.report import write_report
+    from rewardsmith.loop.summary import load_run
+
     summary = load_run(run, runs=runs)
     write_report(summary)
     if as_json:
         print_json(summary.model_dump(mode="json"))
     else:
         show_run(summary)
+
+
+def _compare(names: list[str], runs: Path, *, as_json: bool) -> None:
+    from rewardsmith.cli.batch import show_table
+    from rewardsmith.loop.batch.folder import ExperimentFolder
+    from rewardsmith.loop.batch.page import write_page
+    from rewardsmith.loop.batch.table import experiment_table, runs_table
+    from rewardsmith.loop.summary import load_run
+
+    experiment = _experiment(names[0], runs) if len(names) == 1 else None
+    if experiment is not None:
+        folder = ExperimentFolder(experiment)
+        table, page = experiment_table(folder), folder.page_path
+    elif len(names) > 1:
+        found = [load_run(name, runs=runs) for name in dict.fromkeys(names)]
+        table, page = runs_table(found), found[0].root.parent / "compare.html"
+    else:
+        raise UsageError(
+            "there is nothing to compare", hint="rewardsmith report --compare RUN RUN, or an experiment's folder"
+        )
+    write_page(table, page)
+    if as_json:
+        print_json(table.model_dump(mode="json"))
+    else:
+        show_table(table)
+        results.print(f"Page: {wash(str(page))}", soft_wrap=True)
+
+
+def _experiment(name: str, runs: Path) -> Path | None:
+    """The folder of an experiment, by its path or its name."""
+    from rewardsmith.loop.batch.folder import ExperimentFolder
+
+    return next((path for path in (Path(name), runs / name) if ExperimentFolder.is_one(path)), None)
 
 
 def register(app: typer.Typer) -> None:
