@@ -36,7 +36,7 @@ def batch(
     from rewardsmith.loop.batch.experiment import load_experiment
     from rewardsmith.loop.batch.folder import ExperimentFolder
     from rewardsmith.loop.batch.page import write_page
-    from rewardsmith.loop.batch.pool import Pool
+    from rewardsmith.loop.batch.pool import Pool, bound
     from rewardsmith.loop.batch.table import experiment_table
 
     if as_worker:
@@ -49,7 +49,7 @@ def batch(
     folder = ExperimentFolder.create(runs, plan)
     if retry:
         folder.forget_failures(plan)
-    command = ["rewardsmith", "batch", str(folder.root), WORKER, "--workers", str(workers)]
+    command = bound("rewardsmith", "batch", str(folder.root), WORKER, "--workers", str(workers))
     try:
         Pool(folder, command, min(workers, len(plan.cells))).run()
     except KeyboardInterrupt:

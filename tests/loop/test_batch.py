@@ -20,7 +20,7 @@ from rewardsmith.loop.batch.cells import Plan, plan_experiment
 from rewardsmith.loop.batch.experiment import load_experiment
 from rewardsmith.loop.batch.folder import ExperimentFolder
 from rewardsmith.loop.batch.page import render_page
-from rewardsmith.loop.batch.pool import Pool
+from rewardsmith.loop.batch.pool import Pool, bound
 from rewardsmith.loop.batch.results import Row, Table
 from rewardsmith.loop.batch.table import experiment_table, runs_table
 from rewardsmith.loop.batch.work import work
@@ -307,9 +307,7 @@ def test_a_run_that_takes_its_process_with_it_costs_only_its_own_cell(tmp_path) 
     for cell in found.cells:
         folder.write(folder.state(cell))
     (tmp_path / "crashing.py").write_text(WORKER)
-    pool = Pool(folder, [], 1)
-    pool._command = [sys.executable, str(tmp_path / "crashing.py"), str(folder.root / "cells")]
-    pool.run()
+    Pool(folder, [sys.executable, str(tmp_path / "crashing.py"), str(folder.root / "cells")], 1).run()
     assert {folder.state(c).state for c in found.cells} == {"failed"}
     assert "SIGSEGV" in folder.state(found.cells[0]).reason
 
@@ -317,7 +315,7 @@ def test_a_run_that_takes_its_process_with_it_costs_only_its_own_cell(tmp_path) 
 def test_a_worker_that_cannot_even_start_is_told(tmp_path) -> None:
     folder = ExperimentFolder.create(tmp_path, plan(tmp_path, TWO))
     with pytest.raises(RunError, match="exited with 1"):
-        Pool(folder, ["no_such_module_at_all"], 1).run()
+        Pool(folder, bound("no_such_module_at_all"), 1).run()
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
@@ -459,8 +457,11 @@ def test_given_rewards_are_rows_and_human_and_sparse_are_references(tmp_path) ->
 def test_the_page_escapes_what_others_wrote(tmp_path, written) -> None:
     head = TINY + "references = false\n[[variant]]\nname = '<img src=x>\\u202e'\n".replace("'", '"')
     folder = ExperimentFolder.create(tmp_path, plan(tmp_path, head))
+    html = render_page(experiment_table(folder))
+    assert "not begun" in html
     work(folder)
     html = render_page(experiment_table(folder))
+    assert "no result" not in html
     assert "<img" not in html
     assert "&lt;img src=x&gt;" in html
     assert "\u202e" not in html

@@ -81,7 +81,7 @@ class ExperimentFolder:
     def dropped(self, plan: Plan) -> list[CellState]:
         """Cells that an earlier version of the file asked for."""
         wanted = {f"{cell.id}.json" for cell in plan.cells}
-        paths = sorted(p for p in self._cells.iterdir() if CELL_FILE.fullmatch(p.name) and p.name not in wanted)
+        paths = sorted(p for p in self._cells.glob("*.json") if CELL_FILE.fullmatch(p.name) and p.name not in wanted)
         return [_read(path, CellState) for path in paths]
 
     @contextmanager

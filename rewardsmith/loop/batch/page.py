@@ -37,9 +37,11 @@ def render_page(table: Table) -> str:
     )
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    rows = (*table.rows, *table.references)
     return _template().render(
         table=table,
-        rows=(*table.rows, *table.references),
+        rows=rows,
+        failed=any(row.failures for row in rows),
         names=REFERENCES,
         plots=[(env, measure, _plot(table, env, measure)) for env, measure in _shown(table)],
         tones=TONES,

@@ -19,15 +19,17 @@ from rewardsmith.loop.batch.folder import ExperimentFolder
 log = logging.getLogger(__name__)
 
 
-class Pool:
-    """Keeps `count` processes of `python -m COMMAND` at work until no cell is left for them.
+def bound(*module: str) -> list[str]:
+    """The command of `python -m MODULE...` as a process that ends with this one, however that ends."""
+    return [sys.executable, "-m", "rewardsmith.engine.child", str(os.getpid()), *module]
 
-    They end with this process, however that ends. Ctrl-C interrupts each of them once.
-    """
+
+class Pool:
+    """Keeps `count` processes of a command at work until no cell is left. Ctrl-C interrupts each of them once."""
 
     def __init__(self, folder: ExperimentFolder, command: Sequence[str], count: int) -> None:
         self._folder, self._plan, self._count = folder, folder.plan(), count
-        self._command = [sys.executable, "-m", "rewardsmith.engine.child", str(os.getpid()), *command]
+        self._command = list(command)
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._stopped = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def _bring_to_its_end(folder: ExperimentFolder, state: CellState, cell_workers: 
     except RewardsmithError as error:
         _fail(folder, state, error.message, tell)
     except Exception as error:  # a bug must not take the other cells with it
-        log.exception("%s", cell)
+        log.error("%s: %s", cell, traceback.format_exc())
         _fail(folder, state, f"{type(error).__name__}: {error}", tell)
     else:
         folder.write(state.model_copy(update={"state": "finished", "reason": ""}))
