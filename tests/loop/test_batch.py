@@ -76,6 +76,21 @@ def test_the_example_in_the_documentation_makes_a_plan() -> None:
     assert all(c.config.budget.env_steps == 30_000_000 for c in found.cells)
 
 
+def test_the_file_in_the_guide_is_understood(tmp_path) -> None:
+    guide = (ROOT / "docs" / "batch.md").read_text()
+    text = guide.split("```toml")[1].split("```")[0]
+    assert {cell.labels.variant for cell in plan(tmp_path, text, "").cells if not cell.is_reference} == {
+        "scalar feedback"
+    }
+
+
+def test_an_experiment_is_not_put_into_a_run(tmp_path) -> None:
+    found = plan(tmp_path, TWO)
+    run = RunFolder.create(tmp_path, {}, env=ENV)
+    with pytest.raises(RunError, match="is a run"):
+        ExperimentFolder.create(tmp_path, found.model_copy(update={"name": run.id}))
+
+
 def test_references_train_seeds_of_their_own_as_winners_do(tmp_path) -> None:
     reference, *designs = plan(tmp_path, TINY + "seeds = 2\n").cells
     assert reference.is_reference

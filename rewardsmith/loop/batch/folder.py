@@ -52,8 +52,13 @@ class ExperimentFolder:
 
     @classmethod
     def create(cls, runs: Path, plan: Plan) -> ExperimentFolder:
-        """The folder of the experiment under `runs`, with this plan; what it held before stays."""
+        """The folder of the experiment under `runs`, with this plan; what it held before stays.
+
+        Raises: RunError: it cannot be written, or a run has that name.
+        """
         folder = cls(runs / plan.name)
+        if (folder.root / "run.json").exists():
+            raise RunError(f"{folder.root} is a run", hint="give the experiment another name")
         try:
             folder._cells.mkdir(parents=True, exist_ok=True)
         except OSError as error:
