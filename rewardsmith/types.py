@@ -274,6 +274,7 @@ class Analysis(Record):
     candidate: str
     reflection: str
     observations: tuple[str, ...] = ()
+    seen: str = ""  # what recorded episodes of its policies showed
     has_success: bool = True  # False where the goal defines none, so that 0 says nothing
 
 

@@ -43,10 +43,11 @@ def build_feedback(
 
 
 def about(analysis: Analysis) -> str:
-    """The reflection on one candidate and what stands out in it."""
-    if not analysis.observations:
-        return analysis.reflection
-    return "\n".join([analysis.reflection, "What stands out:", *(f"- {line}" for line in analysis.observations)])
+    """The reflection on one candidate, what stands out in its training, and what its policies do."""
+    parts = [analysis.reflection]
+    if analysis.observations:
+        parts += ["What stands out:", *(f"- {line}" for line in analysis.observations)]
+    return "\n".join([*parts, *([analysis.seen] if analysis.seen else [])])
 
 
 def others(
@@ -66,7 +67,7 @@ def others(
         return ""
     lines = ["Other rewards tried so far, best first:"]
     for id in ranked[:MAX_OTHERS]:
-        noticed = analyses[id].observations[:1] if id in analyses else ()
+        noticed = _noticed(analyses[id]) if id in analyses else ()
         state = _score(results[id]) if len(courses[id]) else "no evaluation."
         if len(courses[id]) and any(m.state == "dropped" for m in results[id].members):
             state = f"Dropped early, at {courses[id].env_steps[-1]:,} env steps: {state[0].lower()}{state[1:]}"
@@ -101,6 +102,11 @@ def refusals(verdicts: Mapping[str, Verdict]) -> str:
 def _score(result: TrainingResult) -> str:
     success, fitness = kept_score(result)
     return f"Success {number(success)}, fitness {number(fitness)}."
+
+
+def _noticed(analysis: Analysis) -> tuple[str, ...]:
+    """The weightiest observation, and how its episodes end."""
+    return (*analysis.observations[:1], *analysis.seen.split("\n")[:1])
 
 
 def _or_least(value: float) -> float:

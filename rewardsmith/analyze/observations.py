@@ -34,7 +34,8 @@ class Seen:
     """What the rules look at. `horizon` is the longest an episode can be, where known.
 
     `has_success` is False where the goal defines none (an environment's plain return): 0 says nothing there.
-    `goal_ends` says whether reaching the goal ends the episode; None: not known.
+    `goal_ends` says whether reaching the goal ends the episode; None: not known. `watched`: recorded episodes are
+    described beside, which say better what pays and whether it is worth anything.
     """
 
     result: TrainingResult
@@ -42,6 +43,7 @@ class Seen:
     horizon: int | None = None
     has_success: bool = True
     goal_ends: bool | None = None
+    watched: bool = False
 
 
 def observe(
@@ -51,9 +53,10 @@ def observe(
     horizon: int | None = None,
     has_success: bool = True,
     goal_ends: bool | None = None,
+    watched: bool = False,
 ) -> tuple[str, ...]:
     """Sentences about one trained candidate, the weightiest first; empty when nothing stands out."""
-    seen = Seen(result, course, horizon, has_success, goal_ends)
+    seen = Seen(result, course, horizon, has_success, goal_ends, watched)
     return tuple(sentence for rule in OBSERVATIONS if (sentence := rule(seen)) is not None)
 
 
@@ -89,6 +92,8 @@ def broken_episodes(members: Sequence[MemberResult]) -> str | None:
 
 def suspected_hack(seen: Seen) -> str | None:
     """The reward rose while what is wanted fell."""
+    if seen.watched:
+        return None
     reward, fitness = trend(seen.course.reward), trend(seen.course.fitness)
     success = trend(seen.course.success)
     if reward is None or fitness is None or reward < TREND or fitness > -TREND or (success or 0.0) > 0:
@@ -209,7 +214,7 @@ def solved(seen: Seen) -> str | None:
 
 def never_fires(seen: Seen) -> str | None:
     never = _never_fires(seen.course)
-    if not never or _names(never) in (no_success(seen) or ""):
+    if seen.watched or not never or _names(never) in (no_success(seen) or ""):
         return None  # said there
     return f"{_names(never)} never fired: zero at every evaluation."
 
@@ -228,7 +233,7 @@ def flat_component(seen: Seen) -> str | None:
 def dominant_component(seen: Seen) -> str | None:
     sizes = {name: mean(map(abs, finite(values))) for name, values in seen.course.components.items()}
     sizes = {name: size for name, size in sizes.items() if size > NEVER}
-    if len(sizes) < 2:
+    if seen.watched or len(sizes) < 2:
         return None
     name = max(sizes, key=lambda name: sizes[name])
     share = sizes[name] / sum(sizes.values())

@@ -35,6 +35,7 @@ def reflect(
     horizon: int | None = None,
     has_success: bool = True,
     goal_ends: bool | None = None,
+    seen: str = "",
 ) -> Analysis:
     """The reflection and the observations about one trained candidate.
 
@@ -43,14 +44,18 @@ def reflect(
         horizon: the most steps an episode can have, where known.
         has_success: False where the goal defines no success, so that its 0 is not read as failure.
         goal_ends: whether reaching the goal ends the episode; None: not known.
+        seen: what recorded episodes of its policies showed, from `episodes.describe`.
     """
     course = course_of(result)
-    observations = observe(result, course, horizon=horizon, has_success=has_success, goal_ends=goal_ends)
+    observations = observe(
+        result, course, horizon=horizon, has_success=has_success, goal_ends=goal_ends, watched=bool(seen)
+    )
     parts = [headline(result, course), curves(course), warnings(verdict)]
     return Analysis(
         candidate=result.candidate,
         reflection="\n".join(part for part in parts if part),
         observations=observations,
+        seen=seen,
         has_success=has_success,
     )
 

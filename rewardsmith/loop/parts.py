@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from rewardsmith.analyze.race import why
-from rewardsmith.analyze.reflection import reflect
 from rewardsmith.bank import Bank, concatenate, record_bank, record_simple
 from rewardsmith.bank.simple import EPISODES as SIMPLE_EPISODES
 from rewardsmith.bank.simple import simple_policies
@@ -31,7 +30,7 @@ from rewardsmith.loop.building import MORE_TIME, build
 from rewardsmith.loop.events import CandidateChanged, Observer, PointMeasured, Said
 from rewardsmith.loop.goal import settle_task
 from rewardsmith.loop.model import JournaledModel
-from rewardsmith.loop.summary import best_members, located_goal, spent
+from rewardsmith.loop.summary import located_goal, spent
 from rewardsmith.reward.compile import prepare, reward_jail
 from rewardsmith.reward.graph import parse_graph
 from rewardsmith.reward.program import RewardProgram
@@ -41,16 +40,14 @@ from rewardsmith.train import (
     RacingConfig,
     Rung,
     load_metric,
-    load_policy,
     member_folder,
     train_population,
 )
 from rewardsmith.train.sb3 import Sb3Config, train_with_sb3
-from rewardsmith.types import Analysis, CandidateState, Member, Task, TrainingResult, Verdict
+from rewardsmith.types import CandidateState, Member, Task, TrainingResult
 
 SOURCE_ELSEWHERE = "# The source is in the candidate's own folder: no process that trains has it on its path.\n"
 BANK_TRANSITIONS = 20_000
-POLICIES, POLICY_EPISODES = 4, 4  # of each round, added to the bank
 GOAL_STATES = 256
 
 
@@ -108,33 +105,14 @@ class Parts:
         self.pay("simple", sum(bank.env_steps for bank in banks.values()))
         return banks
 
-    def record_policies(self, key: str, results: Mapping[str, TrainingResult]) -> None:
-        """Show the critic episodes of a training's best policies: what success looks like, and what comes near it."""
+    def show_critic(self, key: str, played: Callable[[], Bank | None]) -> None:
+        """Let the critic see these episodes, too, from now on. `key` names their file, which a later session reads."""
         path = self.folder.root / f"bank.{key}.npz"
-        if self.journal.get(f"cost/bank.{key}") is None or not path.exists():
-            policies = {m: load_policy(self.policy_path(m)) for m in best_members(results, POLICIES)}
-            policies = {m: p for m, p in policies.items() if not p.info.memory_width}  # these need their reward to act
-            if not policies:
-                return
-            self.budget.require(env_steps=policy_steps(self.environment, len(policies)))
-            metric = load_metric(self.environment, located_goal(self.task.goal, self.folder.root))
-            with self.watching("recording episodes of trained policies in"):
-                banks = [
-                    record_bank(
-                        self.environment,
-                        episodes=POLICY_EPISODES,
-                        seed=self.config.seed,
-                        policy=policy.act,
-                        policy_name=f"{member.candidate} seed {member.seed}",
-                        metric=metric,
-                    )
-                    for member, policy in policies.items()
-                ]
-            bank = concatenate(banks)
+        if not path.exists() and (bank := played()) is not None:
             bank.save(path)
-            self.pay(f"bank.{key}", bank.env_steps)
-        self._played.append(Bank.load(path, self.environment.interface))
-        self.__dict__.pop("critic", None)  # the next one looks at these episodes too
+        if path.exists():
+            self._played.append(Bank.load(path, self.environment.interface))
+            self.__dict__.pop("critic", None)  # the next one looks at these episodes too
 
     def policy_path(self, member: Member) -> Path:
         return member_folder(self.folder.root, member) / "policy.safetensors"
@@ -220,15 +198,10 @@ class Parts:
     def graph_path(self, id: str) -> Path:
         return self.folder.candidate(id).graph_path
 
-    def reflect(self, result: TrainingResult, verdict: Verdict) -> Analysis:
-        """What the analyzer says of one candidate."""
-        return reflect(
-            result,
-            verdict,
-            horizon=self.environment.horizon,
-            has_success=self.task.goal.kind != "native" or self.environment.native_metric().knows_success,
-            goal_ends=self.goal_ends,
-        )
+    @property
+    def has_success(self) -> bool:
+        """Whether the goal knows success; else its 0 says nothing."""
+        return self.task.goal.kind != "native" or self.environment.native_metric().knows_success
 
     # --- training --------------------------------------------------------------------------------------------------
 
@@ -271,7 +244,7 @@ class Parts:
                 ),
                 on_point=lambda member, point: self.observe(PointMeasured(*member, point)),
                 on_rung=self._tell_rung,
-                affords=self._affords,
+                affords=self.affords,
             )
             return {id: r.model_dump(mode="json") for id, r in results.items()}
 
@@ -302,7 +275,8 @@ class Parts:
             on_point=lambda member, point: self.observe(PointMeasured(*member, point)),
         )
 
-    def _affords(self, env_steps: int) -> bool:
+    def affords(self, env_steps: int) -> bool:
+        """Whether the budget allows for so many env steps more."""
         try:
             self.budget.require(env_steps=env_steps)
         except BudgetSpent:
@@ -345,11 +319,6 @@ def open_configured(config: ModelConfig, desk_folder: Path) -> ChatModel:
 def simple_steps(environment: Environment) -> int:
     """Env steps that the episodes of the simple policies take at most."""
     return SIMPLE_EPISODES * sum(1 for _ in simple_policies(environment.interface.action)) * environment.horizon
-
-
-def policy_steps(environment: Environment, policies: int = POLICIES) -> int:
-    """Env steps that recording a round's best policies takes at most."""
-    return policies * POLICY_EPISODES * environment.horizon
 
 
 def card_of(environment: Environment) -> EnvironmentCard:

@@ -17,7 +17,8 @@ from rewardsmith.envs import Environment
 from rewardsmith.llm import ChatModel, Message, estimate_tokens
 from rewardsmith.loop.building import MORE_TIME, build
 from rewardsmith.loop.goal import settle_task
-from rewardsmith.loop.parts import BANK_TRANSITIONS, card_of, policy_steps, simple_steps
+from rewardsmith.loop.parts import BANK_TRANSITIONS, card_of, simple_steps
+from rewardsmith.loop.played import played_steps
 from rewardsmith.train import PpoConfig
 from rewardsmith.types import Goal, Record, Task
 
@@ -70,7 +71,8 @@ def plan_run(config: DesignConfig) -> Plan:
     calls = (fewest, most) if model else (0, 0)
     prompt = estimate_tokens(prompts[-1][1]) if prompts else 0
     each = prompt + REPLY_TOKENS if prompts else 0
-    recorded = BANK_TRANSITIONS + simple_steps(environment) + (config.rounds - 1) * policy_steps(environment)
+    played = played_steps(environment, proposals * config.seeds)
+    recorded = BANK_TRANSITIONS + simple_steps(environment) + played
     steps = (proposals * config.seeds + 2 * config.final_seeds) * ppo.env_steps + recorded
     search = f"{proposals} candidates x {config.seeds} seeds x {ppo.env_steps:,}"
     final = f" + 2 rewards x {config.final_seeds} fresh seeds x {ppo.env_steps:,}" if config.final_seeds else ""
@@ -83,7 +85,7 @@ def plan_run(config: DesignConfig) -> Plan:
         tokens=(calls[0] * each, calls[1] * each),
         usd=_dollars(config.model.usd_per_million, prompt, calls),
         env_steps=steps,
-        steps_are=f"{search}{final} + {recorded:,} recorded for the critic",
+        steps_are=f"{search}{final} + {recorded:,} recorded for critic and analyzer",
         minutes=TRAINING_SHARE * steps / (speed * workers) / 60,
         workers=workers,
     )

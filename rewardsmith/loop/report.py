@@ -114,8 +114,9 @@ def _candidate(candidate: Candidate, *, recorded: bool) -> ReportCandidate:
         findings=candidate.verdict.findings if candidate.verdict else (),
         members=candidate.training.members if candidate.training else (),
         race=candidate.training.race if candidate.training else (),
-        reflection=analysis.reflection if analysis else "",
+        reflection="\n".join(part for part in (analysis.reflection, analysis.seen) if part) if analysis else "",
         observations=analysis.observations if analysis else (),
+        episodes=candidate.episodes,
     )
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from rewardsmith.analyze.episodes import EpisodeFacts
 from rewardsmith.analyze.feedback import build_feedback
 from rewardsmith.analyze.race import ending
 from rewardsmith.critic import NOVELTY, Critic, fatal
 from rewardsmith.design.designer import DesignContext, ScoredCandidate
+from rewardsmith.loop.analyzing import analysis_of, facts_of
 from rewardsmith.loop.events import CandidateChanged, RoundStarted
 from rewardsmith.loop.parts import Parts
+from rewardsmith.loop.played import Played
 from rewardsmith.loop.summary import candidate_state, component_means, pick_best, score_of
 from rewardsmith.store import deaths_during
 from rewardsmith.types import Analysis, CandidateState, Feedback, Proposal, TrainingResult, Verdict
@@ -186,23 +189,32 @@ class Steps:
         self.results.update(results)
         for id, result in results.items():
             self._changed(id, detail=ending(result))
-        if round < self._config.rounds:
-            self._show_critic(round, results)
         return results
 
-    def _show_critic(self, round: int, results: Mapping[str, TrainingResult]) -> None:
-        """Let the next round's critic see what this round's best policies do."""
-        self._parts.record_policies(f"round-{round}", results)
-        self._known_to_critic.clear()  # that critic is a new one
-
-    def analyze(self, results: Mapping[str, TrainingResult]) -> None:
-        """What each policy really did, in words and numbers."""
+    def analyze(self, round: int, results: Mapping[str, TrainingResult]) -> None:
+        """What each policy really did, in words and numbers. The next round's critic looks at the episodes, too."""
+        played = Played(self._parts, f"round-{round}", results)
         for id, result in results.items():
+            facts = self._facts(result, played)
             record = self._parts.journal.once(
                 f"candidate/{id}/analysis",
-                lambda id=id, result=result: self._parts.reflect(result, self.verdicts[id]).model_dump(mode="json"),
+                lambda id=id, result=result, facts=facts: analysis_of(
+                    self._parts, result, self.verdicts[id], facts
+                ).model_dump(mode="json"),
             )
             self.analyses[id] = Analysis.model_validate(record)
+        if round < self._config.rounds:
+            self._parts.show_critic(f"round-{round}", played.best)
+            self._known_to_critic.clear()  # that critic is a new one
+
+    def _facts(self, result: TrainingResult, played: Played) -> EpisodeFacts | None:
+        def make() -> dict | None:
+            bank = played.of(result.candidate)
+            facts = facts_of(self._parts, result, bank) if bank else None
+            return facts.model_dump(mode="json") if facts else None
+
+        record = self._parts.journal.once(f"candidate/{result.candidate}/episodes", make)
+        return EpisodeFacts.model_validate(record) if record else None
 
     def feedback(self, round: int) -> Feedback | None:
         """What the next round is told: about the best candidate of all rounds (`--feedback none` tells nothing)."""

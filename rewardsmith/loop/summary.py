@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from rewardsmith.analyze.episodes.facts import EpisodeFacts
 from rewardsmith.budget import Spent
 from rewardsmith.config import DesignConfig
 from rewardsmith.critic.critic import DUPLICATE
@@ -72,6 +73,7 @@ class Candidate(Record):
     verdict: Verdict | None = None
     training: TrainingResult | None = None
     analysis: Analysis | None = None
+    episodes: EpisodeFacts | None = None  # what recorded episodes of its policies show
     state: CandidateState = CandidateState.PROPOSED
 
     @property
@@ -235,6 +237,7 @@ def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
             verdict=verdicts[p.id],
             training=training.get(p.id),
             analysis=analyses[p.id],
+            episodes=_read(journal, f"candidate/{p.id}/episodes", EpisodeFacts),
             state=candidate_state(p, verdicts[p.id], training.get(p.id), best=best, finished=finished is not None),
         )
         for p in proposals

@@ -15,6 +15,7 @@ import pytest
 
 import rewardsmith
 from rewardsmith.bank import Bank
+from rewardsmith.budget import BudgetLimits
 from rewardsmith.config import ModelConfig
 from rewardsmith.envs import resolve_env
 from rewardsmith.errors import (
@@ -28,7 +29,7 @@ from rewardsmith.errors import (
 from rewardsmith.loop.driver import _tell_budget
 from rewardsmith.loop.events import Event, PointMeasured, Said
 from rewardsmith.loop.goal import GoalAnswer
-from rewardsmith.loop.parts import POLICY_EPISODES
+from rewardsmith.loop.played import EPISODES
 from rewardsmith.loop.summary import RunSummary, load_run
 from rewardsmith.resources import resource_root
 from rewardsmith.store import RunFolder
@@ -171,7 +172,7 @@ def test_the_critic_of_the_second_round_has_seen_what_the_first_rounds_policies_
         run = rewardsmith.design_reward(asking(server.url, rounds=2, candidates=1), runs=tmp_path)
     bank = Bank.load(run.root / "bank.round-1.npz", resolve_env(run.config.env.name).interface)
     assert bank.policy == "r1s0 seed 0"
-    assert bank.episodes == POLICY_EPISODES
+    assert bank.episodes == EPISODES
     assert not (run.root / "bank.round-2.npz").exists(), "nobody would look at it"
     again = rewardsmith.resume_run(run.root)
     assert again.spent == run.spent
@@ -350,3 +351,29 @@ def test_a_budget_that_whole_rollouts_change_noticeably_is_told(env_steps, told)
     _tell_budget(SimpleNamespace(config=tiny_config(), ppo=ppo, say=said.append))  # type: ignore[arg-type]
     assert bool(said) == told
     assert not told or f"trains {ppo.trained_steps:,} env steps, not {env_steps:,}" in said[0]
+
+
+def test_the_next_round_is_told_what_the_policies_do_and_the_report_shows_it(tmp_path) -> None:
+    with ModelServer([SPEED, HEIGHT, HEIGHT]) as server:
+        run = rewardsmith.design_reward(asking(server.url, rounds=2), runs=tmp_path)
+        told = server.requests[2]["messages"][-1]["content"]
+    best = max((c for c in run.candidates if c.proposal.round == 1), key=lambda c: c.score)
+    facts = best.episodes
+    assert facts is not None and best.analysis is not None
+    assert (
+        facts.episodes == EPISODES and facts.policies == 1 and {c.name for c in facts.components} <= {"speed", "climb"}
+    )
+    assert best.analysis.seen.startswith(f"Seen in {EPISODES} episodes of the trained policy: ")
+    assert best.analysis.seen in told
+    assert "What its policies do" in (run.root / "report.html").read_text()
+
+
+def test_without_env_steps_for_it_policies_are_not_looked_at(tmp_path) -> None:
+    """A bank of 20,000 and some, 2 x 1,024 steps of training with their evaluations: nothing is left for episodes."""
+    whole = rewardsmith.design_reward(tiny_config(), runs=tmp_path)
+    assert all(c.episodes for c in whole.candidates if c.training)
+    horizon = resolve_env(whole.config.env.name).horizon
+    tight = BudgetLimits(env_steps=whole.spent.env_steps - EPISODES * horizon * 2 + 1)
+    short = rewardsmith.design_reward(tiny_config(budget=tight), runs=tmp_path)
+    assert short.finished and short.best == whole.best
+    assert not any(c.episodes or (c.analysis and c.analysis.seen) for c in short.candidates)

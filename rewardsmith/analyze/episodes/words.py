@@ -23,9 +23,14 @@ ENDS: dict[Outcome, str] = {
 def describe(facts: EpisodeFacts, *, has_success: bool = True) -> str:
     """A few lines about the episodes. `has_success`: as in `Watched`."""
     lines = [_opening(facts, has_success)]
-    lines += [f"- {line}" for line in (*_components(facts), *_events(facts), *_reach(facts), *_last_steps(facts))]
+    lines += [f"- {line}" for line in (*_components(facts), *happenings(facts))]
     lines += [f"Suspected reward hacking: {alarm.evidence}" for alarm in facts.alarms]
     return "\n".join(lines)
+
+
+def happenings(facts: EpisodeFacts) -> list[str]:
+    """What happens in the episodes besides pay: events, how far features get, what precedes failure."""
+    return [*_events(facts), *_reach(facts), *_last_steps(facts)]
 
 
 def _opening(facts: EpisodeFacts, has_success: bool) -> str:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from rewardsmith.analyze.episodes.facts import EpisodeFacts
 from rewardsmith.budget import BudgetLimits
 from rewardsmith.types import CandidateState, Finding, GoalKind, MemberResult, Record, RungStanding
 
@@ -46,6 +47,7 @@ class ReportCandidate(Record):
     race: tuple[RungStanding, ...] = ()  # its standings at the rungs it came to
     reflection: str = ""
     observations: tuple[str, ...] = ()
+    episodes: EpisodeFacts | None = None  # what recorded episodes of its policies show
 
 
 class RoundFeedback(Record):

@@ -21,6 +21,7 @@ from rewardsmith.analyze.report.curves import (
     success,
 )
 from rewardsmith.analyze.report.data import Media, ReportCandidate, ReportData
+from rewardsmith.analyze.report.episodes import EpisodesView, episodes_view
 from rewardsmith.analyze.report.headline import HeadlineView, headline_view
 from rewardsmith.analyze.report.lineage import Node, lineage_graph
 from rewardsmith.analyze.report.race import Racer, race_chart
@@ -77,6 +78,7 @@ class CandidateView(NamedTuple):
     charts: list[tuple[str, Markup]]
     components: list[tuple[str, Markup]]
     components_left_out: int
+    episodes: EpisodesView | None
     members: Sequence[MemberResult]  # those that did not train to the end
     race: list[str]  # its standings, in words
     origins: list[tuple[str, str]]  # (id, anchor) of parents and of the repaired candidate
@@ -192,6 +194,7 @@ def _candidate(c: ReportCandidate, data: ReportData, anchors: dict[str, str], sc
             if (points := bands(c.members, component(name)))
         ],
         components_left_out=max(0, len(names) - MAX_COMPONENTS),
+        episodes=episodes_view(c.episodes) if c.episodes else None,
         members=[m for m in c.members if m.state != "trained"],
         race=[why(standing) for standing in c.race],
         origins=[(p, anchors.get(p, "")) for p in _made_from(c)],

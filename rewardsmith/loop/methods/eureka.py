@@ -16,6 +16,6 @@ def design(steps: Steps) -> str | None:
         proposals = steps.propose(round, feedback)
         accepted = steps.check_and_repair(proposals)
         results = steps.train(round, accepted)
-        steps.analyze(results)
+        steps.analyze(round, results)
         feedback = steps.feedback(round)
     return steps.best_so_far()

@@ -10,5 +10,5 @@ from rewardsmith.loop.steps import Steps
 
 def design(steps: Steps) -> str | None:
     accepted = steps.check_and_repair(steps.given())
-    steps.analyze(steps.train(1, accepted))
+    steps.analyze(1, steps.train(1, accepted))
     return steps.best_so_far()
