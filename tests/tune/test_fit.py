@@ -212,6 +212,7 @@ def test_votes_that_never_contradict_the_reward_give_a_finite_beta(weights, segm
 
 
 def test_the_order_of_votes_and_of_the_two_segments_does_not_matter(weights, segments) -> None:
+    segments = segments.take(torch.arange(6))  # few pairs, so that sums of weights are rounded
     votes = votes_by(weights, segments, TRUTH)
     rng = np.random.default_rng(1)
     votes = dataclasses.replace(votes, weight=rng.choice([0.1, 0.2, 0.7], len(votes)))
