@@ -158,7 +158,8 @@ class _Learner:
             streams = torch.cat([sized, sized[:, :1]], 1)
             found = estimate(rollout, streams, self._values, self._gamma, self._ppo.gae_lambda)
         parts, outer = found.advantage[:, :-1], found.advantage[:, -1]
-        if self._config.outer_rate > 0:
+        paid = bool(rollout.reward[:, 0].any())  # without any primary reward its gradient is that of the values' errors
+        if self._config.outer_rate > 0 and paid:
             self._phi = self._ascent(self._phi, self._hypergradient(rollout, parts, standardized(outer)))
         if self._ppo.anneal:
             for group in self._adam.param_groups:

@@ -77,6 +77,13 @@ def test_without_outer_steps_the_weights_stay(parts) -> None:
     assert [point.env_steps for point in found.course] == [400, 800]
 
 
+def test_nothing_is_concluded_from_a_primary_reward_that_was_never_paid(jail, parts) -> None:
+    never = {"never": program(jail, '(next_obs["position"] > 100).float()'), "near": parts["near"]}
+    start = {"never": 1.0, "near": 2.0}
+    found = blend(WORLD, never, "never", PPO.model_copy(update={"env_steps": 2_400}), start=start)
+    assert found.weights == pytest.approx(start)
+
+
 @pytest.mark.parametrize("action", [DISCRETE, MULTI], ids=["discrete", "multi_discrete"])
 def test_other_actions(jail, action) -> None:
     world = PointEnvironment(action)
