@@ -33,7 +33,7 @@ class BlendConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     outer_rate: NonNegativeFloat = Field(
-        default=1.0, description="Length of the first step, in lengths of phi; 0 keeps phi fixed."
+        default=1.0, description="Length of a step where all gradients agree, in lengths of phi; 0 keeps phi fixed."
     )
     outer_decay: NonNegativeFloat = Field(
         default=0.01, description="Share of the auxiliary weights that every outer step takes away."
@@ -201,26 +201,28 @@ class _Learner:
 
 
 class WeightAscent:
-    """Ascent in phi (K,), the primary weight first, with AdaGrad-Norm steps (arXiv 1806.01811).
+    """Ascent in phi (K,), the primary weight first: Adam with one second moment for all weights.
 
-    Steps do not depend on the size of the gradients and get shorter where those are noise. All weights share one step
-    size, so a weight that does not matter stays where it is. PPO sees only the direction of phi, so its length is kept:
-    else it would grow along the primary weight, and steps would turn it less and less. The first `warmup` gradients are
-    only measured.
+    Steps do not depend on the size of the gradients, and gradients that contradict each other make short ones. As all
+    weights share a step size, one that does not matter stays where it is. PPO sees only the direction of phi, so its
+    length is kept: else it would grow along the primary weight, and steps would turn it less and less. The first
+    `warmup` gradients are only measured.
     """
 
     def __init__(self, rate: float, decay: float, warmup: int = 0) -> None:
         self._rate, self._decay, self._warmup = rate, decay, warmup
-        self._squares, self._seen = 0.0, 0
+        self._mean, self._square, self._seen = 0.0, 0.0, 0
 
     def __call__(self, phi: Tensor, gradient: Tensor) -> Tensor:
         """The next phi (K,)."""
-        self._squares += float(gradient.square().sum())
         self._seen += 1
-        if self._seen <= self._warmup or self._squares == 0:
+        self._mean = _BETA1 * self._mean + (1 - _BETA1) * gradient
+        self._square = _BETA2 * self._square + (1 - _BETA2) * float(gradient.square().sum())
+        if self._seen <= self._warmup or self._square == 0:
             return phi
+        mean, square = self._mean / (1 - _BETA1**self._seen), self._square / (1 - _BETA2**self._seen)
         length = phi.norm()
-        moved = phi + length * self._rate / self._squares**0.5 * gradient
+        moved = phi + length * self._rate / square**0.5 * mean
         moved[1:] *= 1 - self._decay
         return moved * (length / moved.norm())
 
@@ -236,4 +238,5 @@ def standardized(advantage: Tensor) -> Tensor:
     return (advantage - advantage.mean()) / (advantage.std() + _TINY)
 
 
+_BETA1, _BETA2 = 0.9, 0.99
 _TINY = 1e-8
