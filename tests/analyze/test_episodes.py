@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rewardsmith.analyze.course import Course
 from rewardsmith.analyze.episodes import EpisodeFacts, Watched, describe, look
+from rewardsmith.analyze.episodes.alarms import RESTLESS
 from rewardsmith.analyze.episodes.look import rank_correlation
 from rewardsmith.bank import Bank, concatenate
 from rewardsmith.types import ActionSpec, FeatureSpec, RewardInterface
@@ -134,7 +135,7 @@ def test_without_random_episodes_standing_is_still_told_from_moving() -> None:
 
 def test_episodes_of_text_alone_have_no_motion_to_judge() -> None:
     text = RewardInterface(features=(INTERFACE.feature("message"),), action=INTERFACE.action)
-    found = facts([STANDING, FALLEN], interface=text)
+    found = facts([STANDING] * 3 + [FALLEN] * 3, interface=text)
     assert (found.share("time_out"), found.share("failure"), found.reach, found.last_steps) == (0.5, 0.5, (), ())
 
 
@@ -187,6 +188,12 @@ def test_a_flag_that_decides_about_success_is_an_event() -> None:
     assert (event.episodes, event.success_with, event.success_without) == (pytest.approx(2 / 3), 1.0, 0.0)
 
 
+def test_an_event_that_decides_nothing_says_nothing_about_success() -> None:
+    touched = episode(DRIFT, touching=t > 40)
+    text = describe(facts([touched, RUNNING]))
+    assert "`touching` comes true in 50 % of the episodes, first at step 40" in text and "of these" not in text
+
+
 def test_a_component_that_fires_seldom_is_an_event_and_one_that_never_fires_is_said_once() -> None:
     seldom = {"goal": lambda bank: (bank.next_obs["position"] > 2.9).float(), "no": lambda bank: bank.t * 0.0}
     found = facts([RUNNING, STANDING], components=seldom)
@@ -206,8 +213,21 @@ def test_the_last_steps_before_failure_show_what_is_unusual() -> None:
     last = facts([FALLEN] * 3 + [RUNNING]).last_steps
     assert last[0].feature in ("position", "velocity") and {fact.feature for fact in last} <= {"position", "velocity"}
     fallen = next(fact for fact in last if fact.feature == "position")
-    assert fallen.at_end == pytest.approx(-5.0) and fallen.usual_low >= 0.0
+    assert fallen.at_end == pytest.approx(-5.0) and fallen.usual_low > -1.0
     assert not facts([FALLEN, RUNNING]).last_steps, "one failure is not enough to tell"
+
+
+def test_failures_after_a_few_steps_show_what_is_unusual_too() -> None:
+    short = episode(torch.tensor([0.0, 0.1, 0.2, -5.0]), ends=True)
+    assert {fact.feature for fact in facts([short] * 3).last_steps} == {"position", "velocity"}
+
+
+def test_what_random_actions_reach_without_failing_is_not_unusual_at_failure() -> None:
+    """At its end the trained policy is at 3 m, which no step before was: of failure this says nothing."""
+    there = [episode(DRIFT, ends=True)] * 3
+    (position,) = facts(there, random=concatenate([STANDING] * 2)).last_steps
+    assert position.feature == "position" and position.at_end > position.usual_high
+    assert not facts(there, random=concatenate([episode(2 * DRIFT), STANDING])).last_steps
 
 
 # --- alarms ----------------------------------------------------------------------------------------------------------
@@ -223,7 +243,15 @@ def test_a_scripted_oscillator_that_farms_progress_is_named() -> None:
     found = facts([SWINGING] * 3, components=PROGRESS)
     assert alarm_ids(found) == ["farming"]
     assert found.alarms[0].component == "closer" and "up and down" in found.alarms[0].evidence
-    assert "go back and forth" in describe(found)
+    first = describe(found).splitlines()[0]
+    assert "go back and forth" in first and found.alarms[0].evidence in first
+
+
+def test_a_change_that_is_paid_back_on_the_way_back_is_no_farming() -> None:
+    signed = {"closer": lambda bank: bank.next_obs["position"] - bank.obs["position"] + 0.005}
+    (closer,) = facts([SWINGING] * 3, components=signed).components
+    assert closer.mean > 0 and closer.restless is not None and closer.restless > RESTLESS
+    assert not facts([SWINGING] * 3, components=signed).alarms
 
 
 def test_progress_that_gets_somewhere_is_no_farming() -> None:
@@ -261,6 +289,11 @@ def test_a_penalty_that_is_looked_away_from_is_named() -> None:
     assert not look(obeyed, faded).alarms
     sees = watched([FALLEN] * 4, components={"lava_near": lambda bank: -torch.ones(len(bank)) * 0.01})
     assert not look(sees, faded).alarms
+
+
+def test_the_general_suspicion_gives_way_to_one_that_names_the_cause() -> None:
+    found = look(watched([SWINGING] * 3, components=PROGRESS), course(reward=range(5)))
+    assert alarm_ids(found) == ["farming"]
 
 
 def test_nothing_is_suspected_of_policies_that_succeed() -> None:

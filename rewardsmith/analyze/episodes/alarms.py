@@ -13,6 +13,7 @@ from rewardsmith.analyze.observations import TREND, trend
 
 RESTLESS = 5.0  # Auto MC-Reward's oscillation detector
 MOST = 0.5  # of what is paid, or of the episodes
+KEPT = 0.1  # of all that a component pays, either way
 UNRELATED = 0.2  # rank correlation with fitness
 FADED = 0.2  # of a penalty's size early in training
 LAST_STEPS = 10
@@ -24,12 +25,8 @@ def alarms(watched: Watched, components: Sequence[ComponentFacts], course: Cours
     """All alarms of one candidate; none for one that mostly succeeds."""
     if watched.has_success and float(watched.succeeded.double().mean()) > MOST:
         return ()
-    return (
-        *reward_without_metric(course),
-        *farming(components),
-        *end_pays(watched),
-        *penalty_avoided(watched, course),
-    )
+    specific = (*farming(watched, components), *end_pays(watched), *penalty_avoided(watched, course))
+    return specific or tuple(reward_without_metric(course))
 
 
 def reward_without_metric(course: Course | None) -> Iterator[Alarm]:
@@ -48,13 +45,18 @@ def reward_without_metric(course: Course | None) -> Iterator[Alarm]:
     )
 
 
-def farming(components: Sequence[ComponentFacts]) -> Iterator[Alarm]:
-    """A component that pays most, goes up and down without getting anywhere, and has nothing to do with fitness."""
+def farming(watched: Watched, components: Sequence[ComponentFacts]) -> Iterator[Alarm]:
+    """A component that pays most, goes up and down without getting anywhere, and has nothing to do with fitness.
+
+    One that takes back what it paid, such as the change of a distance, cannot be collected twice.
+    """
     positive = sum(fact.mean for fact in components if fact.mean > 0)
     for fact in components:
         if fact.mean <= 0 or fact.mean < MOST * positive or (fact.restless or 0.0) <= RESTLESS:
             continue
         if fact.by_episode is not None and fact.by_episode > UNRELATED:
+            continue
+        if fact.mean < KEPT * float(watched.components[fact.name].double().abs().mean()):
             continue
         yield Alarm(
             id="farming",

@@ -62,7 +62,7 @@ class LastSteps(Record):
     feature: str
     unit: str = ""
     at_end: float  # mean over failed episodes
-    usual_low: float  # 5 % and 95 % of all earlier steps
+    usual_low: float  # 5 % and 95 % of earlier steps, and of those under random actions
     usual_high: float
 
 

@@ -21,13 +21,14 @@ from rewardsmith.analyze.episodes.facts import (
 )
 from rewardsmith.analyze.episodes.motion import manners
 from rewardsmith.analyze.episodes.watched import Watched
+from rewardsmith.bank import Bank
 
 NOTHING = 1e-9
 SELDOM = 0.2  # of the steps: a component that fires more often is no event
 MAX_EVENTS, MAX_REACH, MAX_LAST = 8, 6, 4
 LAST_STEPS = 10
-FEW = 3  # failed episodes, or points of a curve: below it there is nothing to compare
-UNUSUAL = 0.25  # of the usual range, beyond it
+FEW = 3  # failed episodes, steps, or points of a curve: below it there is nothing to compare
+UNUSUAL = 0.1  # of the usual range, beyond it
 
 
 def look(watched: Watched, course: Course | None = None) -> EpisodeFacts:
@@ -192,17 +193,16 @@ def _extremes(states: Tensor, episode: Tensor, count: int) -> tuple[Tensor, Tens
 
 
 def last_steps(watched: Watched) -> tuple[LastSteps, ...]:
-    """Features whose last value before failure lies outside of what is usual earlier."""
-    bank, episodes = watched.bank, torch.nonzero(watched.failed)[:, 0]
-    if len(episodes) < FEW:
+    """Features whose last value before failure is usual neither earlier in these episodes nor under random actions."""
+    ends = (torch.cumsum(watched.lengths, 0) - 1)[watched.failed]
+    usual = [_usual(watched.bank, watched.states)]
+    if watched.random is not None and watched.random_states is not None:
+        usual.append(_usual(watched.random, watched.random_states))
+    known = [found for found in usual if found is not None]
+    if len(ends) < FEW or not known:
         return ()
-    left = (watched.lengths - 1)[bank.episode] - bank.t  # steps until the end
-    earlier = watched.states[left >= LAST_STEPS]
-    if len(earlier) < LAST_STEPS:
-        return ()
-    ends = (torch.cumsum(watched.lengths, 0) - 1)[episodes]
     at_end = watched.states[ends].mean(0)
-    low, high = earlier.quantile(torch.tensor([0.05, 0.95], dtype=earlier.dtype), dim=0)
+    low, high = torch.stack([low for low, _ in known]).amin(0), torch.stack([high for _, high in known]).amax(0)
     width = (high - low).clamp(min=NOTHING)
     beyond = torch.maximum(at_end - high, low - at_end) / width
     chosen = [i for i in torch.argsort(beyond, descending=True, stable=True).tolist() if beyond[i] > UNUSUAL][:MAX_LAST]
@@ -216,3 +216,17 @@ def last_steps(watched: Watched) -> tuple[LastSteps, ...]:
         )
         for i in chosen
     )
+
+
+def _usual(bank: Bank, states: Tensor) -> tuple[Tensor, Tensor] | None:
+    """5 % and 95 % of each column, (C,), but for the last ten steps of episodes, or the last half of short ones.
+
+    None where there are too few other steps, or no columns.
+    """
+    lengths = torch.bincount(bank.episode, minlength=bank.episodes)
+    left = (lengths - 1)[bank.episode] - bank.t  # steps until the end
+    earlier = states[left >= (lengths // 2).clamp(1, LAST_STEPS)[bank.episode]]
+    if len(earlier) < FEW or not earlier.shape[1]:
+        return None
+    low, high = earlier.quantile(torch.tensor([0.05, 0.95], dtype=earlier.dtype), dim=0)
+    return low, high

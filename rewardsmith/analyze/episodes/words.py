@@ -22,9 +22,9 @@ ENDS: dict[Outcome, str] = {
 
 def describe(facts: EpisodeFacts, *, has_success: bool = True) -> str:
     """A few lines about the episodes. `has_success`: as in `Watched`."""
-    lines = [_opening(facts, has_success)]
+    suspicions = [f"Suspected reward hacking: {alarm.evidence}" for alarm in facts.alarms]
+    lines = [" ".join([_opening(facts, has_success), *suspicions])]  # what is told of candidates that are not the best
     lines += [f"- {line}" for line in (*_components(facts), *happenings(facts))]
-    lines += [f"Suspected reward hacking: {alarm.evidence}" for alarm in facts.alarms]
     return "\n".join(lines)
 
 
@@ -80,8 +80,9 @@ def _events(facts: EpisodeFacts) -> Iterator[str]:
 def _event(event: EventFacts) -> str:
     what = f"'{shown_name(event.name)}' fires" if event.kind == "component" else f"`{event.name}` comes true"
     text = f"{what} in {_percent(event.episodes)} of the episodes, first at step {event.first:.0f}"
-    if event.success_with is not None and event.success_without is not None:
-        text += f"; of these {_percent(event.success_with)} succeed, of the others {_percent(event.success_without)}"
+    won, lost = event.success_with, event.success_without
+    if won is not None and lost is not None and won != lost:
+        text += f"; of these {_percent(won)} succeed, of the others {_percent(lost)}"
     return text
 
 
@@ -101,9 +102,9 @@ def _last_steps(facts: EpisodeFacts) -> Iterator[str]:
     parts = []
     for last in facts.last_steps:
         at_end, low, high = numbers([last.at_end, last.usual_low, last.usual_high])
-        parts.append(f"`{last.feature}` is {at_end}{_unit(last.unit)} (earlier {low} ... {high})")
+        parts.append(f"`{last.feature}` is {at_end}{_unit(last.unit)} (otherwise {low} ... {high})")
     if parts:
-        yield f"when episodes fail: {'; '.join(parts)}"
+        yield f"at the end of episodes that fail: {'; '.join(parts)}"
 
 
 def _unit(unit: str) -> str:
