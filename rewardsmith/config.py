@@ -49,9 +49,14 @@ class DesignConfig(Record):
         default=None, description="A metric file of yours: step(features, previous), episode(sums, last)."
     )
     model: ModelConfig = Field(default=ModelConfig(), description="The language model.")
-    method: str = Field(default="eureka", description="The search method.")
+    method: str = Field(default="rewardsmith", description="The search method: see docs/methods.md.")
     rounds: PositiveInt = Field(default=2, description="Turns of the loop.")
     candidates: PositiveInt = Field(default=8, description="Rewards proposed in each round.")
+    train: PositiveInt | None = Field(
+        default=None,
+        description="Of a round's accepted rewards, how many are trained: those that rank recorded episodes as the "
+        "metric does, and differ. None trains all.",
+    )
     seeds: PositiveInt = Field(
         default=2, le=FRESH_SEED, description="Training seeds of each candidate during the search."
     )
@@ -86,6 +91,14 @@ class DesignConfig(Record):
         description="Seeds of each finalist of a race at most, paid with the steps that dropped candidates left.",
     )
     seed: int = Field(default=0, ge=0, description="Root of every random stream of the run.")
+    summaries: bool = Field(
+        default=False, description="Have the language model sum up what the analyzer found, for the next round."
+    )
+    sign_only: bool = Field(
+        default=False,
+        description="Rewards decide signs, their sizes are fixed: sgn(sparse) + 0.1 sgn(dense) (Auto MC-Reward).",
+    )
+    wishes: tuple[str, ...] = Field(default=(), description="What the person asked for since, oldest first.")
     from_reward: str | None = Field(default=None, description="Source of a reward to start from (design --from FILE).")
     rewards: dict[str, str] = Field(
         default_factory=dict, description="Method `given`: reward sources by name, trained as they are."

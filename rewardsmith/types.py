@@ -123,6 +123,7 @@ class CandidateState(StrEnum):
     OUTSCORED = "outscored"
     DROPPED = "dropped"
     DUPLICATE = "duplicate"
+    SCREENED = "screened"
     REFUSED = "refused"
     CRASHED_REWARD = "crashed_reward"
     CRASHED_ENV = "crashed_env"
@@ -132,6 +133,29 @@ class CandidateState(StrEnum):
     BUDGET = "budget"
 
 
+Edit = Literal["new", "tweak", "restructure", "crossover", "tune"]
+
+
+class Order(Record):
+    """What a method asks for: one reward.
+
+    Attributes:
+        edit: an idea of its own (`new`); of its parents, the first one with other numbers and details (`tweak`), with
+            whatever its training taught (`restructure`), with what is good about the second one (`crossover`), or with
+            other numbers that recorded episodes suggest, for which nobody is asked (`tune`).
+        parents: ids of candidates of earlier rounds.
+        idea: number of the idea to start from, so that answers differ; 0 leaves it open.
+        code: a reward that is taken as it is: nobody is asked.
+        id: its name, where it has one already.
+    """
+
+    edit: Edit = "new"
+    parents: tuple[str, ...] = ()
+    idea: int = 0
+    code: str = ""
+    id: str = ""
+
+
 class Proposal(Record):
     """One candidate reward as proposed. `code` is untrusted text; `id` names it everywhere afterwards."""
 
@@ -139,7 +163,8 @@ class Proposal(Record):
     round: int
     sample: int
     code: str
-    origin: Literal["model", "builtin", "file"]
+    origin: Literal["model", "builtin", "file", "tuned"]
+    edit: Edit = "new"
     parents: tuple[str, ...] = ()
     repair_of: str | None = None
     thoughts: str = ""  # what the designer said around the code (untrusted)
@@ -279,8 +304,7 @@ class Analysis(Record):
 
 
 class Feedback(Record):
-    """What the next round is told: the best candidate so far, what is known about it, and wishes of the person."""
+    """What a designer is told about a candidate to start from; `best` is None while nothing could be trained."""
 
     best: str | None
     text: str
-    wishes: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 
 from rewardsmith.analyze.course import Course, course_of, kept_score, number, shown_line, shown_name
@@ -19,27 +19,25 @@ def build_feedback(
     analyses: Mapping[str, Analysis],
     verdicts: Mapping[str, Verdict],
     detail: Literal["scalar", "full"] = "full",
-    wishes: Sequence[str] = (),
 ) -> Feedback:
-    """Feedback about the best candidate of all rounds, which is the one the designer is shown.
+    """Feedback about one candidate, which the designer is shown; in Eureka the best one of all rounds.
 
     Args:
         best: its id; None while nothing was trained to an evaluation.
         results, analyses: of every candidate trained so far.
         verdicts: of the last round's candidates; refusals are told so that they are not repeated.
         detail: `scalar` tells the best score alone (an ablation), `full` everything.
-        wishes: what the person asked for since.
     """
     courses = {id: course_of(result) for id, result in results.items()}
     if best is not None and detail == "scalar":
-        return Feedback(best=best, text=_score(results[best]), wishes=tuple(wishes))
+        return Feedback(best=best, text=_score(results[best]))
     if best is None:
         parts = ["No reward could be trained to an evaluation yet."]
     else:
         parts = [about(analyses[best]) if best in analyses else _score(results[best])]
     if detail == "full":
         parts += [others(best, courses, results, analyses), refusals(verdicts)]
-    return Feedback(best=best, text="\n\n".join(part for part in parts if part), wishes=tuple(wishes))
+    return Feedback(best=best, text="\n\n".join(part for part in parts if part))
 
 
 def about(analysis: Analysis) -> str:

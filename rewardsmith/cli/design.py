@@ -93,16 +93,31 @@ def design(
     base_url: Annotated[
         str | None, typer.Option(help="OpenAI-compatible endpoint (Ollama, vLLM, llama.cpp, ...).")
     ] = None,
-    method: Annotated[str, typer.Option(help="Search method.")] = "eureka",
-    rounds: Annotated[int, typer.Option("--rounds", "--iterations", min=1)] = 2,
-    candidates: Annotated[int, typer.Option(min=1, help="Rewards a round.")] = 8,
+    method: Annotated[
+        str, typer.Option(help="rewardsmith, eureka, auto_mc, oneshot, or module:Class (docs/methods.md).")
+    ] = "rewardsmith",
+    rounds: Annotated[
+        int | None, typer.Option("--rounds", "--iterations", min=1, help="Default: the method's, often 2.")
+    ] = None,
+    candidates: Annotated[
+        int | None, typer.Option(min=1, help="Rewards proposed a round. Default: the method's, often 8.")
+    ] = None,
+    train: Annotated[
+        int | None, typer.Option(min=1, help="Train so many of them, chosen on recorded episodes (default: all).")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="Training seeds of each candidate.")] = 2,
     final_seeds: Annotated[int, typer.Option(min=0, help="Fresh seeds for the headline comparison; 0 skips it.")] = 5,
     repairs: Annotated[int, typer.Option(min=0, help="How often a refused reward goes back to its designer.")] = 2,
     review_rounds: Annotated[
-        int, typer.Option("--review", min=0, max=3, help="Rounds of review by a language model before training.")
-    ] = 0,
+        int | None, typer.Option("--review", min=0, max=3, help="Rounds of review by a language model before training.")
+    ] = None,
     review_llm: Annotated[str | None, typer.Option(help="The reviewing model (default: the one that designs).")] = None,
+    summaries: Annotated[
+        bool | None, typer.Option(help="Have the language model sum up what the analyzer found.")
+    ] = None,
+    sign_only: Annotated[
+        bool, typer.Option("--sign-only", help="Rewards decide signs only: sgn(sparse) + 0.1 sgn(dense).")
+    ] = False,
     feedback: Annotated[
         FeedbackDetail, typer.Option(help="What the designer is told (for ablations).")
     ] = FeedbackDetail.FULL,
@@ -148,14 +163,15 @@ def design(
     from rewardsmith.config import DesignConfig, ModelConfig
     from rewardsmith.loop.api import design_reward
     from rewardsmith.loop.goal import accept_any_goal
+    from rewardsmith.loop.methods import settings_of
     from rewardsmith.types import EnvSpec
 
-    config = DesignConfig(
-        env=EnvSpec(name=env, kwargs=parse_kwargs(env_kwargs)),
-        words=words,
-        task=task,
-        metric=str(metric) if metric else None,
-        model=ModelConfig(
+    given: dict[str, object] = {
+        "env": EnvSpec(name=env, kwargs=parse_kwargs(env_kwargs)),
+        "words": words,
+        "task": task,
+        "metric": str(metric) if metric else None,
+        "model": ModelConfig(
             llm=llm or default_model(),
             base_url=base_url,
             temperature=temperature,
@@ -165,27 +181,30 @@ def design(
             usd_per_million=usd_per_million,
             strict_replay=strict,
         ),
-        method=method,
-        rounds=rounds,
-        candidates=candidates,
-        seeds=seeds,
-        repairs=repairs,
-        review_rounds=review_rounds,
-        review_llm=review_llm,
-        final_seeds=final_seeds,
-        feedback=feedback.value,
-        racing=racing,
-        finalist_seeds=finalist_seeds,
-        seed=seed,
-        from_reward=read_text_file(from_reward) if from_reward else None,
-        training=parse_settings(settings or []),  # type: ignore[arg-type]
-        budget=BudgetLimits(usd=max_usd, tokens=max_tokens, env_steps=max_env_steps, wall_s=max_wall_s),
-        workers=workers,
-        stall_s=stall_s,
-        videos=videos,
-        tensorboard=tensorboard,
-        allow_unsandboxed=allow_unsandboxed,
-    )
+        "rounds": rounds,
+        "candidates": candidates,
+        "train": train,
+        "summaries": summaries,
+        "sign_only": sign_only,
+        "seeds": seeds,
+        "repairs": repairs,
+        "review_rounds": review_rounds,
+        "review_llm": review_llm,
+        "final_seeds": final_seeds,
+        "feedback": feedback.value,
+        "racing": racing,
+        "finalist_seeds": finalist_seeds,
+        "seed": seed,
+        "from_reward": read_text_file(from_reward) if from_reward else None,
+        "training": parse_settings(settings or []),
+        "budget": BudgetLimits(usd=max_usd, tokens=max_tokens, env_steps=max_env_steps, wall_s=max_wall_s),
+        "workers": workers,
+        "stall_s": stall_s,
+        "videos": videos,
+        "tensorboard": tensorboard,
+        "allow_unsandboxed": allow_unsandboxed,
+    }
+    config = DesignConfig.model_validate(settings_of(method, given))
     if dry_run:
         from rewardsmith.cli.dry_run import show_plan
 

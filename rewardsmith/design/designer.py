@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from rewardsmith.design.extract import extract_code
@@ -19,7 +20,7 @@ from rewardsmith.design.prompts import (
 from rewardsmith.design.text import clean_line, clean_text
 from rewardsmith.llm.many import complete_many
 from rewardsmith.llm.messages import ChatModel, Completion, Message
-from rewardsmith.types import Feedback, Proposal, RewardInterface, Task, Verdict
+from rewardsmith.types import Edit, Proposal, RewardInterface, Task, Verdict
 
 FUNCTION = "compute_reward"
 COMPANIONS = ("potential", "initial_memory")
@@ -57,14 +58,43 @@ class ScoredCandidate:
 
 
 @dataclass(frozen=True)
+class Parent:
+    """A reward to start from. `told` is what its training showed, in words; empty for one that was brought along."""
+
+    id: str
+    code: str
+    told: str = ""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One reward to write: `Order`, with what its parents are. `sample` is its number within the round."""
+
+    sample: int = 0
+    edit: Edit = "new"
+    idea: int = 0
+    parents: tuple[Parent, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(parent.id for parent in self.parents if parent.id)
+
+
+@dataclass(frozen=True)
 class DesignContext:
-    """Everything a designer is told in one round."""
+    """What a designer is told in every request of a round.
+
+    Attributes:
+        archive: everything trained so far.
+        history: what earlier edits did, in words.
+        wishes: what the person asked for since.
+    """
 
     environment: EnvironmentCard
     task: Task
-    feedback: Feedback | None = None
-    best_code: str | None = None
     archive: tuple[ScoredCandidate, ...] = ()
+    history: str = ""
+    wishes: tuple[str, ...] = ()
     seed: int = 0
 
 
@@ -72,8 +102,8 @@ class Designer(Protocol):
     @property
     def name(self) -> str: ...
 
-    def propose(self, context: DesignContext, *, round: int, count: int) -> list[Proposal]:
-        """`count` proposals with ids r<round>s<sample>; one without usable code carries a `failure`.
+    def propose(self, context: DesignContext, work: Sequence[Assignment], *, round: int) -> list[Proposal]:
+        """A proposal for each assignment, with ids r<round>s<sample>; one without usable code carries a `failure`.
 
         Raises: ModelServerError: the model cannot be reached.
         """
@@ -99,14 +129,14 @@ def repairs_so_far(id: str) -> int:
 
 
 class ModelDesigner:
-    """Asks a language model, one request per sample.
+    """Asks a language model, one request for each assignment.
 
-    Round 1 shows the task, with a different idea for each sample; later rounds show the best code so far with what
-    training showed about it.
+    A request shows the task; what is to descend from a reward shows its code with what training showed about it.
 
     Args:
-        method: the folder of templates ("eureka").
+        method: the folder of templates, such as "eureka".
         repairs: how often one proposal may be sent back.
+        sign_only: ask for signs alone, see `DesignConfig.sign_only`.
         temperature, max_tokens: None leaves the choice to the server.
     """
 
@@ -115,8 +145,9 @@ class ModelDesigner:
         model: ChatModel,
         prompts: PromptLibrary | None = None,
         *,
-        method: str = "eureka",
+        method: str = "rewardsmith",
         repairs: int = 2,
+        sign_only: bool = False,
         temperature: float | None = None,
         max_tokens: int | None = None,
     ) -> None:
@@ -124,20 +155,27 @@ class ModelDesigner:
         self.prompts = prompts or PromptLibrary()
         self.method = method
         self.repairs = repairs
+        self.sign_only = sign_only
         self._options = {"temperature": temperature, "max_tokens": max_tokens}
 
     @property
     def name(self) -> str:
         return self.model.name
 
-    def propose(self, context: DesignContext, *, round: int, count: int) -> list[Proposal]:
-        """`count` proposals, in the order of their samples. Raises: ModelServerError."""
-        prompts = {sample: self.messages(context, round=round, sample=sample) for sample in range(count)}
+    def propose(self, context: DesignContext, work: Sequence[Assignment], *, round: int) -> list[Proposal]:
+        """A proposal for each assignment, in their order. Raises: ModelServerError."""
+        prompts = {assignment.sample: self.messages(context, assignment) for assignment in work}
         replies = complete_many(self.model, prompts, step=f"round-{round}/propose", **self._options)
-        parents = (context.feedback.best,) if context.feedback and context.feedback.best else ()
         return [
-            self._proposal(reply, proposal_id(round, sample), round=round, sample=sample, parents=parents)
-            for sample, reply in replies.items()
+            self._proposal(
+                replies[assignment.sample],
+                proposal_id(round, assignment.sample),
+                round=round,
+                sample=assignment.sample,
+                edit=assignment.edit,
+                parents=assignment.ids,
+            )
+            for assignment in work
         ]
 
     def repair(self, context: DesignContext, proposal: Proposal, verdict: Verdict) -> Proposal | None:
@@ -156,31 +194,41 @@ class ModelDesigner:
             new,
             round=proposal.round,
             sample=proposal.sample,
+            edit=proposal.edit,
             parents=proposal.parents,
             repair_of=proposal.id,
         )
 
     # --- prompts (public, so that a dry run can show them) -----------------------------------------------------------
 
-    def messages(self, context: DesignContext, *, round: int, sample: int) -> list[Message]:
-        """The conversation that asks for sample `sample` of `round`."""
-        angles = self._render("angles").splitlines()
-        angle = angles[(sample - 1) % len(angles)] if sample and round == 1 else ""
-        if context.best_code is None:
-            return [self._system(context), self._task(context, angle=angle)]
-        feedback = context.feedback
+    def messages(self, context: DesignContext, assignment: Assignment) -> list[Message]:
+        """The conversation that asks for one reward."""
+        idea = self._idea(assignment.idea)
+        if not assignment.parents:
+            return [self._system(context), self._task(context, idea=idea)]
+        parent, *others = assignment.parents
         told = self._render(
             "feedback",
-            feedback=clean_text(feedback.text) if feedback else "",
+            edit=assignment.edit,
+            feedback=clean_text(parent.told),
+            others=[{"code": _fenced(p.code), "feedback": clean_text(p.told)} for p in others],
+            history=clean_text(context.history),
             wishes=_wishes(context),
-            angle=angle,
+            idea=idea,
         )
         return [
             self._system(context),
-            self._task(context),
-            Message(role="assistant", content=_fenced(context.best_code)),
+            self._task(replace(context, history="", wishes=())),  # told below
+            Message(role="assistant", content=_fenced(parent.code)),
             Message(role="user", content=told),
         ]
+
+    def _idea(self, number: int) -> str:
+        """Idea `number` of the method's list, which starts over at its end; none for 0."""
+        if not number:
+            return ""
+        ideas = self._render("ideas").splitlines()
+        return ideas[(number - 1) % len(ideas)]
 
     def repair_messages(self, context: DesignContext, proposal: Proposal, verdict: Verdict) -> list[Message]:
         """The conversation that sends `proposal` back with the findings against it."""
@@ -201,12 +249,12 @@ class ModelDesigner:
             action=action_row(interface.action),
             tools=toolkit_lines((*TEXT_TOOLS, *VALUE_TOOLS) if text else VALUE_TOOLS),
             memory_tools=toolkit_lines(MEMORY_TOOLS),
+            sign_only=self.sign_only,
         )
         return Message(role="system", content=prompt)
 
-    def _task(self, context: DesignContext, *, angle: str = "") -> Message:
-        card, task, feedback = context.environment, context.task, context.feedback
-        known = feedback is not None and context.best_code is None
+    def _task(self, context: DesignContext, *, idea: str = "") -> Message:
+        card, task = context.environment, context.task
         text = self._render(
             "user",
             name=card.name,
@@ -215,9 +263,9 @@ class ModelDesigner:
             dt=card.dt,
             words=clean_line(task.words, limit=4000),
             goal=clean_line(task.goal.about, limit=4000),
-            wishes=_wishes(context) if context.best_code is None else [],
-            earlier=clean_text(feedback.text) if known and feedback else "",
-            angle=angle,
+            wishes=_wishes(context),
+            history=clean_text(context.history),
+            idea=idea,
         )
         return Message(role="user", content=text)
 
@@ -231,6 +279,7 @@ class ModelDesigner:
         *,
         round: int,
         sample: int,
+        edit: Edit,
         parents: tuple[str, ...],
         repair_of: str | None = None,
     ) -> Proposal:
@@ -241,6 +290,7 @@ class ModelDesigner:
             sample=sample,
             code=found.code or "",
             origin="model",
+            edit=edit,
             parents=parents,
             repair_of=repair_of,
             thoughts=clean_text(found.prose, limit=4000),
@@ -277,7 +327,7 @@ def docstring_of(code: str, function: str) -> str:
 
 
 def _wishes(context: DesignContext) -> list[str]:
-    return [clean_line(w, limit=1000) for w in context.feedback.wishes] if context.feedback else []
+    return [clean_line(wish, limit=1000) for wish in context.wishes]
 
 
 def _fenced(code: str) -> str:

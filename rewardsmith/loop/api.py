@@ -11,6 +11,7 @@ from rewardsmith.loop.comparison import Comparison, compare_rewards, train_rewar
 from rewardsmith.loop.driver import drive, start
 from rewardsmith.loop.events import Observer, Said, silent
 from rewardsmith.loop.goal import ApproveGoal, accept_any_goal
+from rewardsmith.loop.methods import settings_of
 from rewardsmith.loop.summary import RunSummary, config_of, load_run, summarize
 from rewardsmith.loop.trust import require_trust
 from rewardsmith.store import find_run
@@ -45,11 +46,16 @@ def design_reward(
         runs: the folder in which the run's folder is made.
         observe: called with every event of the run.
         approve_goal: called once where the model writes the goal; the default accepts it.
-        **options: fields of `DesignConfig`, such as `candidates=8`, `rounds=2`, `model=ModelConfig(llm="...")`.
+        **options: fields of `DesignConfig`, such as `candidates=8`, `rounds=2`, `model=ModelConfig(llm="...")`; what
+            is not given is as the method has it.
 
     Raises: RewardsmithError: any of its kinds, each naming the guilty side.
     """
-    config = env if isinstance(env, DesignConfig) else DesignConfig(env=EnvSpec(name=env), words=words, **options)  # type: ignore[arg-type]
+    if isinstance(env, DesignConfig):
+        config = env
+    else:
+        method = str(options.pop("method", DesignConfig.model_fields["method"].default))
+        config = DesignConfig(env=EnvSpec(name=env), words=words, **settings_of(method, options))
     folder = start(config, Path(runs))
     return drive(folder, config_of(folder), observe=observe, approve_goal=approve_goal)
 

@@ -16,6 +16,7 @@ from rewardsmith.loop.goal_writing import settle
 from rewardsmith.loop.methods import load_method
 from rewardsmith.loop.parts import Parts, attempt, open_configured
 from rewardsmith.loop.report import write_report
+from rewardsmith.loop.search import search
 from rewardsmith.loop.steps import Steps
 from rewardsmith.loop.summary import SPARSE, RunSummary, summarize
 from rewardsmith.loop.tensorboard import event_writer
@@ -108,8 +109,7 @@ def drive(folder: RunFolder, config: DesignConfig, *, observe: Observer, approve
             settle(parts, approve_goal)
             _tell_budget(parts)
             _look_ahead(parts)
-            steps = Steps(parts)
-            best = load_method(config.method)(steps)
+            best = search(load_method(config.method)(config), Steps(parts))
             if best is not None:
                 retrain_winner(parts, best)
                 if config.videos:

@@ -29,6 +29,7 @@ from rewardsmith.llm import ChatModel, RecordingModel, open_model
 from rewardsmith.loop.building import MORE_TIME, build
 from rewardsmith.loop.events import CandidateChanged, Observer, PointMeasured, Said
 from rewardsmith.loop.goal import settle_task
+from rewardsmith.loop.methods import load_method, templates_of
 from rewardsmith.loop.model import JournaledModel
 from rewardsmith.loop.summary import located_goal, spent
 from rewardsmith.reward.compile import prepare, reward_jail
@@ -137,7 +138,12 @@ class Parts:
         if self.config.model.llm == "builtin":
             evidence = screen_terms(self.environment.interface, self.bank, self.bank.fitness)
             return BuiltinDesigner(seed=self.config.seed, evidence=evidence, repairs=self.config.repairs)
-        return ModelDesigner(self.model, method="eureka", repairs=self.config.repairs + self.config.review_rounds)
+        return ModelDesigner(
+            self.model,
+            method=templates_of(load_method(self.config.method)),
+            repairs=self.config.repairs + self.config.review_rounds,
+            sign_only=self.config.sign_only,
+        )
 
     @cached_property
     def reviewer(self) -> Reviewer:
@@ -172,13 +178,18 @@ class Parts:
         return Critic(
             self.environment.interface,
             self.jail,
-            bank=concatenate([self.bank, *self._played]),
+            bank=self.known_episodes,
             goal_states=goal_states,
             simple=self.simple,
             words=self.task.words,
             goal_ends=self.goal_ends,
             horizon=self.environment.horizon,
         )
+
+    @property
+    def known_episodes(self) -> Bank:
+        """Random ones, and those of this run's policies."""
+        return concatenate([self.bank, *self._played])
 
     @property
     def goal_ends(self) -> bool | None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from rewardsmith.config import DesignConfig
-from rewardsmith.design.designer import DesignContext, ModelDesigner
+from rewardsmith.design.designer import Assignment, DesignContext, ModelDesigner, Parent
 from rewardsmith.design.goal import goal_messages
 from rewardsmith.design.prompts import PromptLibrary
 from rewardsmith.engine import alive, watching
@@ -17,6 +17,7 @@ from rewardsmith.envs import Environment
 from rewardsmith.llm import ChatModel, Message, estimate_tokens
 from rewardsmith.loop.building import MORE_TIME, build
 from rewardsmith.loop.goal import settle_task
+from rewardsmith.loop.methods import load_method, templates_of
 from rewardsmith.loop.parts import BANK_TRANSITIONS, card_of, simple_steps
 from rewardsmith.loop.played import played_steps
 from rewardsmith.train import PpoConfig
@@ -61,20 +62,25 @@ def plan_run(config: DesignConfig) -> Plan:
         if task is None:
             prompts.append(("goal", _text(goal_messages(PromptLibrary(), card, config.words))))
         shown = task or Task(env=config.env, words=config.words, goal=Goal(kind="model"))
-        context = DesignContext(environment=card, task=shown, best_code=config.from_reward, seed=config.seed)
-        prompts.append(("round 1, sample 0", _text(ModelDesigner(model).messages(context, round=1, sample=0))))
+        context = DesignContext(environment=card, task=shown, wishes=config.wishes, seed=config.seed)
+        parents = (Parent("", config.from_reward),) if config.from_reward else ()
+        designer = ModelDesigner(model, method=templates_of(load_method(config.method)), sign_only=config.sign_only)
+        prompts.append(("round 1", _text(designer.messages(context, Assignment(parents=parents)))))
     proposals = config.rounds * config.candidates
+    trained = config.rounds * min(config.candidates, config.train or config.candidates)
     goal_calls = int(task is None)
     reviews = config.review_rounds
     fewest = proposals * (1 + min(reviews, 1)) + goal_calls
     most = proposals * (1 + config.repairs + 2 * reviews) + 4 * goal_calls  # a review may send the reward back
+    if config.summaries:
+        fewest, most = fewest + config.rounds, most + trained
     calls = (fewest, most) if model else (0, 0)
     prompt = estimate_tokens(prompts[-1][1]) if prompts else 0
     each = prompt + REPLY_TOKENS if prompts else 0
-    played = played_steps(environment, proposals * config.seeds)
+    played = played_steps(environment, trained * config.seeds)
     recorded = BANK_TRANSITIONS + simple_steps(environment) + played
-    steps = (proposals * config.seeds + 2 * config.final_seeds) * ppo.env_steps + recorded
-    search = f"{proposals} candidates x {config.seeds} seeds x {ppo.env_steps:,}"
+    steps = (trained * config.seeds + 2 * config.final_seeds) * ppo.env_steps + recorded
+    search = f"{trained} candidates x {config.seeds} seeds x {ppo.env_steps:,}"
     final = f" + 2 rewards x {config.final_seeds} fresh seeds x {ppo.env_steps:,}" if config.final_seeds else ""
     workers = config.workers or os.cpu_count() or 1
     with watching(f"trying the speed of {environment.name}", stall_s=config.stall_s, hint=MORE_TIME):

@@ -41,6 +41,7 @@ def report_data(run: RunSummary, *, budget_spent: bool = False) -> ReportData:
     return ReportData(
         run_id=run.id,
         words=run.task.words if run.task else config.words,
+        wishes=config.wishes,
         environment=config.env.name,
         environment_about=info.env_about,
         goal_kind=run.task.goal.kind if run.task else "native",
@@ -54,7 +55,11 @@ def report_data(run: RunSummary, *, budget_spent: bool = False) -> ReportData:
         best=run.best,
         references={SPARSE: sparse.members} if sparse else {},
         final_members=final.members if final else (),
-        feedbacks=tuple(RoundFeedback(round=i, text=f.text, wishes=f.wishes) for i, f in enumerate(run.feedbacks, 1)),
+        feedbacks=tuple(
+            RoundFeedback(round=round, about=f.best or "", text=f.text)
+            for round, told in enumerate(run.feedbacks, 1)
+            for f in told
+        ),
         budget=BudgetUse(
             calls=run.spent.calls,
             tokens=run.spent.tokens,

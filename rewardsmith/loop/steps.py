@@ -10,16 +10,20 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rewardsmith.analyze.episodes import EpisodeFacts
 from rewardsmith.analyze.feedback import build_feedback
+from rewardsmith.analyze.lineage import Bred, history
 from rewardsmith.analyze.race import ending
 from rewardsmith.critic import NOVELTY, Critic, fatal
-from rewardsmith.design.designer import DesignContext, ScoredCandidate
+from rewardsmith.design.designer import Assignment, DesignContext, Parent, ScoredCandidate, proposal_id
 from rewardsmith.loop.analyzing import analysis_of, facts_of
 from rewardsmith.loop.events import CandidateChanged, RoundStarted
+from rewardsmith.loop.outcome import Outcome
 from rewardsmith.loop.parts import Parts
 from rewardsmith.loop.played import Played
-from rewardsmith.loop.summary import candidate_state, component_means, pick_best, score_of
+from rewardsmith.loop.summary import Screened, candidate_state, component_means, pick_best, score_of
+from rewardsmith.loop.tuning import tune
 from rewardsmith.store import deaths_during
-from rewardsmith.types import Analysis, CandidateState, Feedback, Proposal, TrainingResult, Verdict
+from rewardsmith.tune import choose
+from rewardsmith.types import Analysis, CandidateState, Feedback, Order, Proposal, TrainingResult, Verdict
 
 MAX_DEATHS = 3  # of processes that were checking a reward, before it is refused unchecked
 
@@ -34,6 +38,7 @@ class Steps:
         self.verdicts: dict[str, Verdict] = {}
         self.results: dict[str, TrainingResult] = {}
         self.analyses: dict[str, Analysis] = {}
+        self.feedbacks: list[Feedback] = []  # of this round
         self._known_to_critic: set[str] = set()
 
     def rounds(self) -> Iterator[int]:
@@ -44,33 +49,43 @@ class Steps:
 
     # --- propose ---------------------------------------------------------------------------------------------------
 
-    def propose(self, round: int, feedback: Feedback | None) -> list[Proposal]:
-        """This round's candidates. With `--from FILE` the first candidate of the first round is that file."""
+    def propose(self, round: int, orders: Sequence[Order]) -> list[Proposal]:
+        """A reward for each order. With `--from FILE` the first one of the first round is that file."""
 
         def make() -> list[dict]:
             self._parts.jail  # noqa: B018  starts while the designer thinks, where nothing started it before
-            given = self._config.from_reward if round == 1 else None
-            proposals = self._parts.designer.propose(
-                self._context(feedback, given), round=round, count=self._config.candidates
-            )
-            if given is not None:
-                start = Proposal(id=proposals[0].id, round=1, sample=0, code=given, origin="file")
-                proposals = [start, *proposals[1:]]
-            return [p.model_dump(mode="json") for p in proposals]
+            placed = list(enumerate(self._from_file(orders) if round == 1 else orders))
+            given = [self._as_it_is(round, sample, order) for sample, order in placed if order.code]
+            tuned = tune(self._parts, round, [(n, o) for n, o in placed if o.edit == "tune"], self.proposals)
+            known = self.proposals | {p.id: p for p in given}
+            work = [self._assignment(n, o, known) for n, o in placed if not o.code and o.edit != "tune"]
+            asked = self._parts.designer.propose(self._context(round), work, round=round) if work else []
+            return [p.model_dump(mode="json") for p in sorted([*given, *tuned, *asked], key=lambda p: p.sample)]
 
+        self.feedbacks = self._feedback(round, orders)
         records = self._parts.journal.once(f"round-{round}/proposals", make)
         return [self._remember(Proposal.model_validate(r)) for r in records]
 
-    def given(self) -> list[Proposal]:
-        """The rewards the person handed in, under their own names."""
+    def _from_file(self, orders: Sequence[Order]) -> Sequence[Order]:
+        """What to ask for where the person brought a reward along: that one, and improvements of it."""
+        brought = self._config.from_reward
+        if brought is None or any(order.code for order in orders):
+            return orders
+        first = Order(id=proposal_id(1, 0), code=brought)
+        return [
+            first,
+            *(order.model_copy(update={"edit": "restructure", "parents": (first.id,)}) for order in orders[1:]),
+        ]
 
-        def make() -> list[dict]:
-            return [
-                Proposal(id=name, round=1, sample=i, code=code, origin="file").model_dump(mode="json")
-                for i, (name, code) in enumerate(self._config.rewards.items())
-            ]
+    def _as_it_is(self, round: int, sample: int, order: Order) -> Proposal:
+        return Proposal(
+            id=order.id or proposal_id(round, sample), round=round, sample=sample, code=order.code, origin="file"
+        )
 
-        return [self._remember(Proposal.model_validate(r)) for r in self._parts.journal.once("round-1/proposals", make)]
+    def _assignment(self, sample: int, order: Order, known: Mapping[str, Proposal]) -> Assignment:
+        told = {f.best: f.text for f in self.feedbacks}
+        parents = tuple(Parent(id, known[id].code, told.get(id, "")) for id in order.parents)
+        return Assignment(sample=sample, edit=order.edit, idea=order.idea, parents=parents)
 
     def _remember(self, proposal: Proposal) -> Proposal:
         self.proposals[proposal.id] = proposal
@@ -79,13 +94,10 @@ class Steps:
         self._changed(proposal.id, detail=proposal.failure)
         return proposal
 
-    def _context(self, feedback: Feedback | None, given: str | None = None) -> DesignContext:
-        best = self.best_so_far()
+    def _context(self, round: int) -> DesignContext:
         return DesignContext(
             environment=self._parts.card,
             task=self._parts.task,
-            feedback=feedback,
-            best_code=given or (self.proposals[best].code if best else None),
             archive=tuple(
                 ScoredCandidate(
                     id=id,
@@ -97,7 +109,30 @@ class Steps:
                 for id, result in self.results.items()
                 if (score := score_of(result)) is not None
             ),
+            history=self._history(round),
+            wishes=self._config.wishes,
             seed=self._config.seed,
+        )
+
+    def _history(self, round: int) -> str:
+        """What earlier edits did; as long as nothing could be trained, why not."""
+        if round == 1 or self._config.feedback != "full":
+            return ""
+        if self.best_so_far() is None:
+            return self.feedbacks[0].text if self.feedbacks else ""
+        return history(
+            [
+                Bred(
+                    id=id,
+                    edit=self.proposals[id].edit,
+                    parents=self.proposals[id].parents,
+                    score=score,
+                    components=frozenset(component_means(result)),
+                    parameters=self._parts.load_program(id).parameters,
+                )
+                for id, result in self.results.items()
+                if (score := score_of(result)) is not None
+            ]
         )
 
     # --- check -----------------------------------------------------------------------------------------------------
@@ -151,7 +186,7 @@ class Steps:
 
     def _repair(self, proposal: Proposal, verdict: Verdict) -> Proposal | None:
         def make() -> dict | None:
-            repaired = self._parts.designer.repair(self._context(None), proposal, verdict)
+            repaired = self._parts.designer.repair(self._context(proposal.round), proposal, verdict)
             return repaired.model_dump(mode="json") if repaired else None
 
         record = self._parts.journal.once(f"candidate/{proposal.id}/repair", make)
@@ -176,6 +211,26 @@ class Steps:
             return self._parts.reviewer.review(self._parts.card, self._parts.task, proposal).model_dump(mode="json")
 
         return Verdict.model_validate(self._parts.journal.once(f"candidate/{proposal.id}/review", make))
+
+    # --- screen ----------------------------------------------------------------------------------------------------
+
+    def screen(self, round: int, ids: Sequence[str]) -> list[str]:
+        """Of many accepted rewards, those worth training (`--train`), by the episodes that the critic knows, too."""
+        keep = self._config.train
+        if keep is None or len(ids) <= keep:
+            return list(ids)
+
+        def make() -> dict:
+            choice = choose({id: self._parts.load_program(id) for id in ids}, self._parts.known_episodes, keep=keep)
+            if choice.inconclusive:
+                self._parts.say(f"screening goes by difference alone: {choice.inconclusive}")
+            return Screened(**choice._asdict()).model_dump(mode="json")
+
+        kept = Screened.model_validate(self._parts.journal.once(f"round-{round}/screening", make)).kept
+        for id in ids:
+            if id not in kept:
+                self._parts.observe(CandidateChanged(id, CandidateState.SCREENED))
+        return list(kept)
 
     # --- train and analyze -----------------------------------------------------------------------------------------
 
@@ -216,22 +271,45 @@ class Steps:
         record = self._parts.journal.once(f"candidate/{result.candidate}/episodes", make)
         return EpisodeFacts.model_validate(record) if record else None
 
-    def feedback(self, round: int) -> Feedback | None:
-        """What the next round is told: about the best candidate of all rounds (`--feedback none` tells nothing)."""
+    def _feedback(self, round: int, orders: Sequence[Order]) -> list[Feedback]:
+        """What designers are told about each reward that something shall descend from, the best one first.
 
-        def make() -> dict | None:
-            if self._config.feedback == "none":
-                return None
-            return build_feedback(
-                best=self.best_so_far(),
-                results=self.results,
-                analyses=self.analyses,
-                verdicts={id: v for id, v in self.verdicts.items() if self.proposals[id].round == round},
-                detail=self._config.feedback,
-            ).model_dump(mode="json")
+        While nothing could be trained, why not. `--feedback none` tells nothing.
+        """
 
-        record = self._parts.journal.once(f"round-{round}/feedback", make)
-        return Feedback.model_validate(record) if record else None
+        def make() -> list[dict]:
+            if round == 1 or self._config.feedback == "none":
+                return []
+            wanted = dict.fromkeys(id for order in orders for id in order.parents)
+            shown = [self.best_so_far(), *(id for id in wanted if id != self.best_so_far())]
+            last = {id: v for id, v in self.verdicts.items() if self.proposals[id].round == round - 1}
+            return [
+                build_feedback(
+                    best=id,
+                    results=self.results,
+                    analyses=self.analyses,
+                    verdicts=last,
+                    detail=self._config.feedback,
+                ).model_dump(mode="json")
+                for id in shown
+                if id is None or id in self.results
+            ]
+
+        return [Feedback.model_validate(r) for r in self._parts.journal.once(f"round-{round}/feedback", make)]
+
+    # --- pick ------------------------------------------------------------------------------------------------------
+
+    def outcomes(self, round: int) -> list[Outcome]:
+        """How everything that was proposed in this round ended."""
+        return [
+            Outcome(
+                proposal=proposal,
+                score=score_of(self.results[id]) if id in self.results else None,
+                has_success=self._parts.has_success,
+            )
+            for id, proposal in self.proposals.items()
+            if proposal.round == round
+        ]
 
     def best_so_far(self) -> str | None:
         """Ranked by (success, fitness) of the clean evaluator, never by anything reward code wrote."""

@@ -66,6 +66,14 @@ class Cost(Record):
     env_steps: int
 
 
+class Screened(Record):
+    """The record of which accepted rewards of a round are trained, and why: see `tune.choose`."""
+
+    kept: tuple[str, ...]
+    scores: dict[str, float | None]
+    inconclusive: str
+
+
 class Candidate(Record):
     """One candidate with everything known about it."""
 
@@ -109,7 +117,7 @@ class RunSummary(Record):
     task: Task | None
     finished: bool
     candidates: tuple[Candidate, ...]
-    feedbacks: tuple[Feedback, ...]
+    feedbacks: tuple[tuple[Feedback, ...], ...]  # of each round: what designers were told in it, the best one first
     best: str | None
     headline: Headline | None
     final: dict[str, TrainingResult]
@@ -231,6 +239,8 @@ def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
     finished = _read(journal, "finished", Finished)
     best = finished.best if finished else pick_best(training)
     repaired = {p.repair_of for p in proposals}
+    screenings = [_read(journal, key, Screened) for key in _rounds(journal, "screening")]
+    screened = {id for s in screenings if s for id in s.scores if id not in s.kept}
     candidates = tuple(
         Candidate(
             proposal=p,
@@ -238,14 +248,16 @@ def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
             training=training.get(p.id),
             analysis=analyses[p.id],
             episodes=_read(journal, f"candidate/{p.id}/episodes", EpisodeFacts),
-            state=candidate_state(p, verdicts[p.id], training.get(p.id), best=best, finished=finished is not None),
+            state=CandidateState.SCREENED
+            if p.id in screened
+            else candidate_state(p, verdicts[p.id], training.get(p.id), best=best, finished=finished is not None),
         )
         for p in proposals
         if not (p.failure and p.id in repaired)
     )
     if best is not None and best not in {c.id for c in candidates}:
         raise journal.damaged(f"its best candidate {best!r} is none of its candidates")
-    feedbacks = [_read(journal, key, Feedback) for key in _rounds(journal, "feedback")]
+    feedbacks = [_read(journal, key, tuple[Feedback, ...]) or () for key in _rounds(journal, "feedback")]
     return RunSummary(
         id=folder.id,
         root=folder.root,
@@ -253,7 +265,7 @@ def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
         task=_read(journal, "task", Task),
         finished=finished is not None,
         candidates=candidates,
-        feedbacks=tuple(f for f in feedbacks if f),
+        feedbacks=tuple(feedbacks),
         best=best,
         headline=headline_of(final, best) if best else None,
         final=final,

@@ -5,6 +5,7 @@ by gradients through the graph; `with_defaults` writes the numbers into the rewa
 """
 
 from rewardsmith.tune.agreement import Agreement, Agreements, agreement
+from rewardsmith.tune.choosing import Choice, choose
 from rewardsmith.tune.fit import Fit, Likelihood, fit
 from rewardsmith.tune.rewrite import with_defaults, with_parameters
 from rewardsmith.tune.segments import RewardFails, Segments
@@ -15,6 +16,7 @@ from rewardsmith.tune.votes import Votes
 __all__ = [
     "Agreement",
     "Agreements",
+    "Choice",
     "Fit",
     "FittedParameter",
     "Likelihood",
@@ -24,6 +26,7 @@ __all__ = [
     "Variant",
     "Votes",
     "agreement",
+    "choose",
     "fit",
     "screen",
     "tunable",

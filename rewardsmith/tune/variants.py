@@ -100,21 +100,21 @@ def screen(program: RewardProgram, bank: Bank, *, count: int, keep: int, rng: np
         rewards = segments.rewards(program, parameters)
         if bool(rewards.isfinite().all()):
             found.append(Variant(parameters, None if order.inconclusive else order.agreement(segments, rewards)))
-            directions.append(_direction(rewards))
+            directions.append(direction(rewards))
     if not found:
         raise RewardFails("the reward is not finite on recorded episodes, whatever its parameters")
     scores = np.array([variant.agreement.score if variant.agreement else 0.0 for variant in found])
-    chosen = _best_and_diverse(scores, torch.stack(directions), keep)
+    chosen = best_and_diverse(scores, torch.stack(directions), keep)
     return Screening(tuple(found[k] for k in chosen), order.inconclusive)
 
 
-def _direction(rewards: Tensor) -> Tensor:
+def direction(rewards: Tensor) -> Tensor:
     """The rewards (R,) on evenly spaced steps as a vector of length 1/2, zero if they are: distances are in [0, 1]."""
     spaced = rewards[torch.linspace(0, len(rewards) - 1, min(len(rewards), DISTANCE_ROWS)).long()].double()
     return spaced / (2 * max(float(spaced.norm()), math.ulp(0.0)))
 
 
-def _best_and_diverse(scores: np.ndarray, directions: Tensor, keep: int) -> list[int]:
+def best_and_diverse(scores: np.ndarray, directions: Tensor, keep: int) -> list[int]:
     """Places of the best: of those tied, each time the farthest from all before it; ties there go to the first."""
     chosen: list[int] = []
     nearest = np.full(len(scores), np.inf)  # distance to the nearest one chosen

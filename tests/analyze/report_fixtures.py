@@ -225,6 +225,7 @@ def realistic(films: bool = False) -> ReportData:
     return ReportData(
         run_id="20261122-lunar-lander-7f3a",
         words="Land softly between the flags and switch the engines off.",
+        wishes=("keep the engines quiet near the ground",),
         environment="lunar_lander",
         environment_about="a rocket with one main and two side engines, to be set down on a pad.",
         goal_kind="pack",
@@ -248,7 +249,6 @@ def realistic(films: bool = False) -> ReportData:
             RoundFeedback(
                 round=1,
                 text="The best reward so far is r1-1.fix1:\n\n" + FIRST_CODE + "\n" + REFLECTION,
-                wishes=("keep the engines quiet near the ground",),
             ),
         ),
         budget=BudgetUse(

@@ -30,9 +30,8 @@ def refused(id, message="imports os", hint="remove it"):
 
 def test_full_feedback():
     results = [trained("a", 0.5, 1.0, near=1.0, far=0.01), trained("b", 0.0, 9.0, far=2.0), trained("c", 0.2, 0.0)]
-    made = feedback(results, "a", [refused("d"), refused("e"), refused("f", "no code", "")], wishes=("slower",))
+    made = feedback(results, "a", [refused("d"), refused("e"), refused("f", "no code", "")])
     assert made.best == "a"
-    assert made.wishes == ("slower",)
     assert "component near (mean per step): [1.00, 1.00, 1.00]" in made.text
     assert "'near' makes up 99% of what the components pay" in made.text
     assert made.text.index("- Success 0.20") < made.text.index("- Success 0.00, fitness 9.00. Components: far.")

@@ -174,9 +174,10 @@ def test_hostile_text_stays_text_everywhere(text):
         update={"id": "p" + text, "code": text + "\nx = 1", "state": CandidateState.OUTSCORED, "round": 0}
     )
     data = ReportData(
-        run_id=text, words=text, environment=text, environment_about=text, goal_kind="model", goal_about=text,
+        run_id=text, words=text, wishes=(text,), environment=text, environment_about=text, goal_kind="model",
+        goal_about=text,
         created=text, designer=text, method=text, candidates=(bad, other), best=text, diff_base="p" + text,
-        references={text: (member("x", 0, 0.1),)}, feedbacks=(RoundFeedback(round=1, text=text, wishes=(text,)),),
+        references={text: (member("x", 0, 0.1),)}, feedbacks=(RoundFeedback(round=1, text=text, about=text),),
         versions={text: text}, hardware=text, command=text, notes=(text,),
         media=(Media(kind="mp4", data=text.encode(errors="replace"), caption=text),),
         headline=ReportHeadline(designed=Scores(success=(0.5,)), sparse=None),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rewardsmith.design.designer import DesignContext, EnvironmentCard
+from rewardsmith.design.designer import Assignment, DesignContext, EnvironmentCard
 from rewardsmith.types import ActionSpec, EnvSpec, FeatureSpec, Goal, RewardInterface, Task
 
 INTERFACE = RewardInterface(
@@ -19,3 +19,8 @@ TASK = Task(
     env=EnvSpec(name="cart"), words="hop to the right", goal=Goal(kind="pack", task="hop", about="metres travelled")
 )
 CONTEXT = DesignContext(CARD, TASK)
+
+
+def new(count: int) -> list[Assignment]:
+    """That many rewards that descend from nothing, each from another idea."""
+    return [Assignment(sample=i, idea=i) for i in range(count)]

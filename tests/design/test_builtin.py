@@ -15,12 +15,13 @@ from rewardsmith.design.builtin.screen import default_stats, sized, verbs_for
 from rewardsmith.design.builtin.signals import Signal, signal_from_key, signals
 from rewardsmith.design.builtin.source import SIGNATURE, component_names, read_genome, write_source
 from rewardsmith.design.builtin.terms import Term, rounded, term_from_key
-from rewardsmith.design.designer import DesignContext, EnvironmentCard, ScoredCandidate
+from rewardsmith.design.designer import Assignment, DesignContext, EnvironmentCard
+from rewardsmith.design.designer import Parent as DesignParent
 from rewardsmith.errors import EnvironmentFault
 from rewardsmith.reward.compile import compile_reward
 from rewardsmith.reward.gate import check_source
 from rewardsmith.types import ActionSpec, FeatureSpec, Finding, RewardInterface, Verdict
-from tests.design.cards import CONTEXT, INTERFACE
+from tests.design.cards import CONTEXT, INTERFACE, new
 
 RICH = RewardInterface(
     features=(
@@ -222,7 +223,7 @@ def test_screening_sees_what_is_lost_where_episodes_end():
     assert evidence.ended == 1.0
     assert next(iter(evidence.postures)) == "joint_velocity[1]"
     assert evidence.postures["joint_velocity[1]"] == pytest.approx(9.0)
-    fourth = BuiltinDesigner(evidence=evidence).propose(CONTEXT, round=1, count=4)[3]
+    fourth = BuiltinDesigner(evidence=evidence).propose(CONTEXT, new(4), round=1)[3]
     assert "while near joint_velocity[1]" in " ".join(fourth.code.split())
 
 
@@ -251,7 +252,7 @@ def test_screening_without_an_order_gives_sizes_only(case):
     assert evidence.scores == {}
     assert evidence.picks == {}
     assert "position" in evidence.stats
-    assert BuiltinDesigner(evidence=evidence).propose(CONTEXT, round=1, count=3)
+    assert BuiltinDesigner(evidence=evidence).propose(CONTEXT, new(3), round=1)
 
 
 def test_screening_survives_nan_features_and_ignores_the_order_of_rows():
@@ -287,8 +288,7 @@ def test_variation_keeps_genomes_writable(seed, with_evidence):
     breeder = Breeder(INTERFACE, screen_terms(INTERFACE, *recorded()) if with_evidence else None)
     parents = [Parent(str(i), breeder.first(100 + i, rng)[0], {}) for i in range(3)]
     for _ in range(8):
-        genome, _, ids = breeder.vary(parents, rng)
-        assert set(ids) <= {p.id for p in parents}
+        genome = breeder.vary(parents[0], rng)[0] if rng.random() < 0.7 else breeder.crossed(*parents[:2], rng)
         assert 1 <= len(genome) <= 6
         assert len({t.key for t in genome}) == len(genome)
         assert any(t.signal is not None for t in genome)
@@ -312,7 +312,7 @@ def test_costs_alone_never_make_an_early_end_attractive():
     for seed in range(60):
         for ended in (0.5, 0.0):
             breeder, rng = Breeder(INTERFACE, Evidence(ended=ended)), np.random.default_rng(seed)
-            child, _, _ = breeder.vary([Parent("a", costs, {})], rng)
+            child, _ = breeder.vary(Parent("a", costs, {}), rng)
             found.add((ended, all(map(only_costs, child))))
     assert found == {(0.5, False), (0.0, False), (0.0, True)}
 
@@ -320,20 +320,16 @@ def test_costs_alone_never_make_an_early_end_attractive():
 def test_a_tiny_interface_is_enough():
     tiny = RewardInterface(features=(FeatureSpec(name="x"),), action=ActionSpec(kind="discrete", n=2))
     context = DesignContext(EnvironmentCard("tiny", "", tiny), CONTEXT.task)
-    proposals = BuiltinDesigner().propose(context, round=1, count=12)
+    proposals = BuiltinDesigner().propose(context, new(12), round=1)
     assert len({p.code for p in proposals}) == 12
 
 
 # --- the designer --------------------------------------------------------------------------------------------------
 
 
-def archive(proposals, interface=INTERFACE) -> tuple[ScoredCandidate, ...]:
-    return tuple(ScoredCandidate(p.id, p.code, success=0.0, fitness=float(i)) for i, p in enumerate(proposals))
-
-
 def test_proposals_are_valid_different_and_say_what_they_are():
     evidence = screen_terms(INTERFACE, *recorded())
-    proposals = BuiltinDesigner(evidence=evidence).propose(CONTEXT, round=1, count=16)
+    proposals = BuiltinDesigner(evidence=evidence).propose(CONTEXT, new(16), round=1)
     assert [p.id for p in proposals] == [f"r1s{i}" for i in range(16)]
     assert len({p.code for p in proposals}) == 16
     for p in proposals:
@@ -348,51 +344,44 @@ def test_proposals_are_valid_different_and_say_what_they_are():
 
 
 def test_the_same_seed_proposes_the_same_and_another_something_else():
-    first = BuiltinDesigner(3).propose(CONTEXT, round=1, count=6)
-    assert BuiltinDesigner(3).propose(CONTEXT, round=1, count=6) == first
-    assert BuiltinDesigner(3).propose(CONTEXT, round=1, count=4) == first[:4]
-    assert [p.code for p in BuiltinDesigner(4).propose(CONTEXT, round=1, count=6)] != [p.code for p in first]
+    first = BuiltinDesigner(3).propose(CONTEXT, new(6), round=1)
+    assert BuiltinDesigner(3).propose(CONTEXT, new(6), round=1) == first
+    assert BuiltinDesigner(3).propose(CONTEXT, new(4), round=1) == first[:4]
+    assert [p.code for p in BuiltinDesigner(4).propose(CONTEXT, new(6), round=1)] != [p.code for p in first]
     other = dataclasses.replace(CONTEXT, seed=9)
-    assert [p.code for p in BuiltinDesigner(3).propose(other, round=1, count=6)] != [p.code for p in first]
+    assert [p.code for p in BuiltinDesigner(3).propose(other, new(6), round=1)] != [p.code for p in first]
 
 
-def test_later_rounds_descend_from_the_best():
+def test_children_descend_from_their_parents_as_they_were_ordered():
     designer = BuiltinDesigner()
-    first = designer.propose(CONTEXT, round=1, count=8)
-    context = dataclasses.replace(CONTEXT, archive=archive(first))
-    second = designer.propose(context, round=2, count=16)
-    assert second[0].parents == ("r1s7",)
-    assert [p.id for p in second] == [f"r2s{i}" for i in range(16)]
-    assert len({p.code for p in (*first, *second)}) == 24
-    allowed = {"r1s4", "r1s5", "r1s6", "r1s7"}
-    assert {parent for p in second for parent in p.parents} <= allowed
-    assert sum(bool(p.parents) for p in second) >= 8
-    assert second == BuiltinDesigner().propose(context, round=2, count=16)  # nothing is remembered between calls
+    first = [DesignParent(p.id, p.code) for p in designer.propose(CONTEXT, new(8), round=1)]
+    work = [
+        Assignment(0, "tweak", parents=(first[7],)),
+        Assignment(1, "crossover", parents=(first[6], first[5])),
+        Assignment(2, "new", idea=9),
+        *(Assignment(3 + i, "restructure", parents=(first[4],)) for i in range(9)),
+    ]
+    second = designer.propose(CONTEXT, work, round=2)
+    assert [p.id for p in second] == [f"r2s{i}" for i in range(12)]
+    assert [p.parents for p in second] == [("r1s7",), ("r1s6", "r1s5"), (), *[("r1s4",)] * 9]
+    assert [p.edit for p in second] == [order.edit for order in work]
+    assert len({p.code for p in (*first, *second)}) == 20
+    parent, tweaked = (read_genome(code, INTERFACE) for code in (first[7].code, second[0].code))
+    assert [t.signal for t in parent] == [t.signal for t in tweaked], "a tweak changes numbers alone"
+    assert second == BuiltinDesigner().propose(CONTEXT, work, round=2)  # nothing is remembered between calls
 
 
-def test_success_counts_before_fitness_and_foreign_code_is_left_alone():
-    first = BuiltinDesigner().propose(CONTEXT, round=1, count=3)
-    scored = (
-        ScoredCandidate("r1s0", first[0].code, success=0.5, fitness=-9.0),
-        ScoredCandidate("r1s1", first[1].code, success=0.0, fitness=99.0),
-        ScoredCandidate("r1s2", first[2].code, success=0.9, fitness=math.nan),
-        ScoredCandidate("file", "def compute_reward(obs, action, next_obs):\n    ...", success=1.0, fitness=0.0),
-    )
-    second = BuiltinDesigner().propose(dataclasses.replace(CONTEXT, archive=scored), round=2, count=8)
-    assert second[0].parents == ("r1s0",)
-    assert not {"r1s2", "file"} & {parent for p in second for parent in p.parents}
-
-
-def test_an_archive_it_cannot_read_means_a_fresh_start():
-    scored = (ScoredCandidate("file", "x = 1", success=1.0, fitness=0.0),)
-    proposals = BuiltinDesigner().propose(dataclasses.replace(CONTEXT, archive=scored), round=2, count=3)
-    assert all(p.parents == () for p in proposals)
+def test_code_it_cannot_read_means_a_fresh_start():
+    foreign = DesignParent("file", "def compute_reward(obs, action, next_obs):\n    ...")
+    work = [Assignment(i, "restructure", parents=(foreign,)) for i in range(3)]
+    proposals = BuiltinDesigner().propose(CONTEXT, work, round=2)
+    assert all((p.parents, p.edit) == ((), "new") for p in proposals)
 
 
 def test_repair_drops_the_blamed_component():
     designer = BuiltinDesigner()
     genome = (Term("high", Signal("entry", "position")), Term("alive", weight=0.5))
-    (proposal,) = designer.propose(CONTEXT, round=1, count=1)
+    (proposal,) = designer.propose(CONTEXT, new(1), round=1)
     proposal = proposal.model_copy(update={"code": write_source(genome, INTERFACE)})
     finding = Finding(id="data.constant", severity="refuse", message="the component `alive` is constant")
     repaired = designer.repair(CONTEXT, proposal, Verdict(candidate="r1s0", accepted=False, findings=(finding,)))
@@ -404,7 +393,7 @@ def test_repair_drops_the_blamed_component():
 
 def test_repair_varies_without_a_culprit_and_ends():
     designer = BuiltinDesigner(repairs=2)
-    proposal = designer.propose(CONTEXT, round=1, count=1)[0]
+    proposal = designer.propose(CONTEXT, new(1), round=1)[0]
     verdict = Verdict(candidate="r1s0", accepted=False)
     second = designer.repair(CONTEXT, proposal, verdict)
     assert second is not None
@@ -417,7 +406,7 @@ def test_repair_varies_without_a_culprit_and_ends():
 
 
 def test_discrete_actions():
-    for p in BuiltinDesigner().propose(DISCRETE, round=1, count=8):
+    for p in BuiltinDesigner().propose(DISCRETE, new(8), round=1):
         total, _ = run(p.code, DISCRETE.environment.interface)
         assert total.shape == (11,)
 
@@ -428,7 +417,7 @@ def test_nothing_numeric_is_an_environment_fault():
     )
     context = DesignContext(EnvironmentCard("text", "", words), CONTEXT.task)
     with pytest.raises(EnvironmentFault, match="no numeric feature"):
-        BuiltinDesigner().propose(context, round=1, count=1)
+        BuiltinDesigner().propose(context, new(1), round=1)
 
 
 @pytest.mark.parametrize("kind", ACTIONS)

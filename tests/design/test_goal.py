@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rewardsmith.design.designer import ModelDesigner
+from rewardsmith.design.designer import Assignment, ModelDesigner
 from rewardsmith.design.extract import Extraction, extract_code
 from rewardsmith.design.goal import describe, goal_messages, write_goal
 from rewardsmith.design.prompts import PromptLibrary
@@ -97,7 +97,7 @@ def test_the_examples_in_the_prompts_compile(jail):
 def test_the_form_in_the_prompt_compiles_for_every_kind_of_action(jail, action):
     interface = INTERFACE.model_copy(update={"action": action})
     context = replace(CONTEXT, environment=replace(CARD, interface=interface))
-    system = ModelDesigner(Scripted()).messages(context, round=1, sample=0)[0].content
+    system = ModelDesigner(Scripted()).messages(context, Assignment())[0].content
     result = compile_reward(extract_code(system, "compute_reward").code or "", interface, jail)
     assert result.program is not None, result.findings
     assert set(result.program.parameters) == {"effort_weight", "extreme_penalty"}

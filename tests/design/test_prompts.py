@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rewardsmith.design import designer as designer_module
-from rewardsmith.design.designer import ModelDesigner
+from rewardsmith.design.designer import Assignment, ModelDesigner, Parent
 from rewardsmith.design.extract import extract_code
 from rewardsmith.design.goal import goal_messages
 from rewardsmith.design.prompts import (
@@ -24,7 +24,7 @@ from rewardsmith.errors import UsageError
 from rewardsmith.resources import resource_root
 from rewardsmith.reward import toolkit
 from rewardsmith.reward.gate import check_source
-from rewardsmith.types import ActionSpec, FeatureSpec, Feedback, Finding, Proposal, Verdict
+from rewardsmith.types import ActionSpec, FeatureSpec, Finding, Proposal, Verdict
 from tests.design.cards import CARD, CONTEXT, INTERFACE
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -51,17 +51,26 @@ def short_tools(monkeypatch):
 
 
 def conversations() -> dict[str, str]:
+    talks = {}
+    for method in ("rewardsmith", "eureka", "auto_mc", "oneshot"):
+        designer = ModelDesigner(Silent(), method=method)
+        talks[f"{method}/first"] = designer.messages(CONTEXT, Assignment())
+        if method != "oneshot":
+            seen = Parent("r1s0", "CODE", "success: 0.10")
+            later = dataclasses.replace(CONTEXT, history="- r1s1 helped", wishes=("go slower",))
+            talks[f"{method}/later"] = designer.messages(later, Assignment(edit="restructure", parents=(seen,)))[1:]
+            brought = Assignment(edit="restructure", parents=(Parent("", "CODE"),))
+            talks[f"{method}/brought-along"] = designer.messages(CONTEXT, brought)[2:]
     designer = ModelDesigner(Silent())
-    later = dataclasses.replace(
-        CONTEXT, best_code="CODE", feedback=Feedback(best="r1s0", text="success: 0.10", wishes=("go slower",))
-    )
-    nothing = dataclasses.replace(CONTEXT, feedback=Feedback(best=None, text="all eight were refused"))
-    talks = {
-        "first": designer.messages(CONTEXT, round=1, sample=0),
-        "first-with-angle": designer.messages(CONTEXT, round=1, sample=2)[1:],
-        "later": designer.messages(later, round=2, sample=0)[1:],
-        "brought-along": designer.messages(dataclasses.replace(CONTEXT, best_code="CODE"), round=1, sample=1)[2:],
-        "later-without-best": designer.messages(nothing, round=2, sample=1)[1:],
+    pair = (Parent("r1s0", "CODE", "success: 0.10"), Parent("r1s1", "OTHER", "success: 0.20"))
+    nothing = dataclasses.replace(CONTEXT, history="all eight were refused")
+    signs = ModelDesigner(Silent(), method="auto_mc", sign_only=True)
+    talks |= {
+        "rewardsmith/first-with-idea": designer.messages(CONTEXT, Assignment(idea=2))[1:],
+        "rewardsmith/tweak": designer.messages(CONTEXT, Assignment(edit="tweak", parents=pair[:1]))[3:],
+        "rewardsmith/crossover": designer.messages(CONTEXT, Assignment(edit="crossover", parents=pair))[2:],
+        "rewardsmith/later-without-best": designer.messages(nothing, Assignment(idea=1))[1:],
+        "auto_mc/signs-only": signs.messages(CONTEXT, Assignment())[:1],
         "repair": designer.repair_messages(CONTEXT, PROPOSAL, FINDINGS)[2:],
         "repair-without-code": designer.repair_messages(
             CONTEXT, PROPOSAL.model_copy(update={"code": "", "failure": "the reply is empty"}), FINDINGS
@@ -72,15 +81,22 @@ def conversations() -> dict[str, str]:
 
 
 NAMES = (
-    "first",
-    "first-with-angle",
-    "later",
-    "brought-along",
-    "later-without-best",
+    *(
+        f"{method}/{talk}"
+        for method in ("rewardsmith", "eureka", "auto_mc")
+        for talk in ("first", "later", "brought-along")
+    ),
+    *(f"rewardsmith/{talk}" for talk in ("first-with-idea", "tweak", "crossover", "later-without-best")),
+    "oneshot/first",
+    "auto_mc/signs-only",
     "repair",
     "repair-without-code",
     "goal",
 )
+
+
+def test_every_conversation_is_looked_at():
+    assert set(conversations()) == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -89,6 +105,7 @@ def test_golden_renders(name):
     text = conversations()[name]
     path = GOLDEN / f"{name}.txt"  # not .md: formatters rewrite code blocks in Markdown
     if os.environ.get("UPDATE_GOLDEN"):
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     assert text == path.read_text()
 
@@ -106,7 +123,7 @@ def test_no_braces_are_left_over():
 def test_the_example_in_the_prompt_passes_the_gate():
     interface = INTERFACE.model_copy(update={"features": (*INTERFACE.features, FeatureSpec(name="air_temperature"))})
     talks = conversations()
-    reward = extract_code(talks["first"], "compute_reward").code
+    reward = extract_code(talks["rewardsmith/first"], "compute_reward").code
     goal = extract_code(talks["goal"], "episode", companions=("step",)).code
     assert check_source(reward or "", interface).findings == ()
     assert check_source(goal or "", interface, kind="goal").findings == ()
@@ -122,14 +139,11 @@ def test_goal_and_reward_never_meet():
 
 def test_untrusted_text_cannot_become_a_template_or_hide_characters():
     nasty = "{{ 7 * 7 }} {% include 'x' %} \x1b[31mred\u202e\x00"
-    context = dataclasses.replace(
-        CONTEXT,
-        best_code=f"# {nasty}",
-        feedback=Feedback(best="r1s0", text=nasty, wishes=(nasty,)),
-    )
-    text = ModelDesigner(Silent()).messages(context, round=2, sample=0)
+    context = dataclasses.replace(CONTEXT, history=nasty, wishes=(nasty,))
+    pair = (Parent("r1s0", f"# {nasty}", nasty), Parent("r1s1", f"# {nasty}", nasty))
+    text = ModelDesigner(Silent()).messages(context, Assignment(edit="crossover", parents=pair))
     told = "\n".join(m.content for m in text)
-    assert "{{ 7 * 7 }}" in told
+    assert told.count("{{ 7 * 7 }}") == 6
     assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", told)
 
 

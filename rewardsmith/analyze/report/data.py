@@ -10,7 +10,7 @@ from rewardsmith.analyze.episodes.facts import EpisodeFacts
 from rewardsmith.budget import BudgetLimits
 from rewardsmith.types import CandidateState, Finding, GoalKind, MemberResult, Record, RungStanding
 
-Origin = Literal["model", "builtin", "file", "recorded"]
+Origin = Literal["model", "builtin", "file", "tuned", "recorded"]
 RunStatus = Literal["finished", "interrupted", "running", "nothing acceptable", "budget spent", "failed"]
 
 
@@ -51,11 +51,11 @@ class ReportCandidate(Record):
 
 
 class RoundFeedback(Record):
-    """What the designer was told after `round`, word for word."""
+    """What the designer was told in `round` about a reward to start from, word for word."""
 
     round: int
     text: str
-    wishes: tuple[str, ...] = ()
+    about: str = ""  # the candidate; empty while nothing could be trained
 
 
 class Media(Record):
@@ -84,6 +84,7 @@ class ReportData(Record):
 
     run_id: str
     words: str
+    wishes: tuple[str, ...] = ()  # what the person asked for since
     environment: str
     goal_kind: GoalKind
     environment_about: str = ""

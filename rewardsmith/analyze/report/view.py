@@ -44,6 +44,7 @@ STATES = {
     CandidateState.OUTSCORED: ("outscored", "plain", "trained to the end; another did better"),
     CandidateState.DROPPED: ("dropped", "plain", "stopped early: it was behind on the goal"),
     CandidateState.DUPLICATE: ("duplicate", "plain", "too close to a reward that was already tried"),
+    CandidateState.SCREENED: ("screened", "plain", "others agree better with the metric on recorded episodes"),
     CandidateState.REFUSED: ("refused", "bad", "refused by the critic before training"),
     CandidateState.CRASHED_REWARD: ("reward crashed", "bad", "the reward failed during training"),
     CandidateState.CRASHED_ENV: ("env crashed", "bad", "the environment failed during training"),
@@ -56,6 +57,7 @@ ORIGINS = {
     "model": "written by a language model",
     "builtin": "composed by builtin, an evolutionary designer (not a language model)",
     "file": "handed in as a file",
+    "tuned": "its parent with other numbers, which recorded episodes suggest",
     "recorded": "from a recorded model transcript (only the model's text is replayed)",
 }
 MAX_COMPONENTS = 24

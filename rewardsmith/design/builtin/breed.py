@@ -146,10 +146,8 @@ class Breeder:
 
     # --- variation ---------------------------------------------------------------------------------------------------
 
-    def vary(self, parents: Sequence[Parent], rng: np.random.Generator) -> tuple[Genome, str, tuple[str, ...]]:
-        """A child of the better `parents` (best first): genome, what was done, and the ids it comes from."""
-        odds = 0.5 ** np.arange(len(parents))
-        parent, other = (parents[rng.choice(len(parents), p=odds / odds.sum())] for _ in range(2))
+    def vary(self, parent: Parent, rng: np.random.Generator) -> tuple[Genome, str]:
+        """A child, and what was done."""
         moves: list[tuple[str, Callable[[], Genome]]] = [
             ("new weights", lambda: self.reweight(parent.genome, rng)),
             ("new scales", lambda: self.rescale(parent.genome, rng)),
@@ -160,12 +158,15 @@ class Breeder:
         if len(parent.genome) > 1:
             moves.append(("a term less", lambda: self.shrink(parent.genome, rng)))
             moves.append(("the largest component scaled down", lambda: balance(parent)))
-        if other.id != parent.id:
-            crossed = ("crossed", lambda: cross(parent.genome, other.genome, rng))
-            moves += [crossed, crossed]
         what, move = moves[rng.integers(len(moves))]
-        ids = (parent.id, other.id) if what == "crossed" else (parent.id,)
-        return self._worth_living(self._with_signal(_unique(move()), parent)), what, ids
+        return self._fit_for_life(move(), parent), what
+
+    def crossed(self, parent: Parent, other: Parent, rng: np.random.Generator) -> Genome:
+        """A child with terms of both."""
+        return self._fit_for_life(cross(parent.genome, other.genome, rng), parent)
+
+    def _fit_for_life(self, genome: Genome, parent: Parent) -> Genome:
+        return self._worth_living(self._with_signal(_unique(genome), parent))
 
     def _with_signal(self, genome: Genome, parent: Parent) -> Genome:
         """`genome`, never made of bonuses and prices alone."""

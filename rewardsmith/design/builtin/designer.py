@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from rewardsmith.design.builtin.breed import Breeder, Parent
+from rewardsmith.design.builtin.breed import Breeder
+from rewardsmith.design.builtin.breed import Parent as Breed
 from rewardsmith.design.builtin.screen import Evidence
 from rewardsmith.design.builtin.source import Genome, component_names, read_genome, write_source
-from rewardsmith.design.designer import DesignContext, proposal_id, repair_id, repairs_so_far
+from rewardsmith.design.designer import Assignment, DesignContext, Parent, proposal_id, repair_id, repairs_so_far
 from rewardsmith.errors import EnvironmentFault
 from rewardsmith.types import Proposal, Verdict
 
 NOT_A_MODEL = "Made by the built-in designer: not a language model, the words of the task were not read."
-FRESH = 0.25  # share of later rounds that does not descend from anything
 TRIES = 20  # to find something not tried yet
 
 
 class BuiltinDesigner:
-    """Composes rewards from the interface's features; later rounds vary the archive's best by (success, fitness).
+    """Composes rewards from the interface's features, and varies the parents it is given.
 
-    Proposals are a function of (seed, round, sample, archive, evidence) alone, so a resumed run proposes the same.
+    Proposals are a function of (seed, round, assignments, evidence) alone, so a resumed run proposes the same.
 
     Args:
         seed: mixed with the seed of the context.
@@ -33,15 +35,15 @@ class BuiltinDesigner:
     def __init__(self, seed: int = 0, *, evidence: Evidence | None = None, repairs: int = 2) -> None:
         self.seed, self.evidence, self.repairs = seed, evidence, repairs
 
-    def propose(self, context: DesignContext, *, round: int, count: int) -> list[Proposal]:
-        """`count` proposals, all different. Raises: EnvironmentFault: there is no feature to build a reward from."""
+    def propose(self, context: DesignContext, work: Sequence[Assignment], *, round: int) -> list[Proposal]:
+        """Proposals that differ from each other. Raises: EnvironmentFault: no feature to build a reward from."""
         breeder = self._breeder(context)
-        parents = _parents(context)
         seen = {c.code for c in context.archive}
         proposals: list[Proposal] = []
-        for sample in range(count):
-            rng = self._rng(context, round, sample)
-            genome, idea, ids = self._draw(breeder, parents, rng, round=round, sample=sample)
+        for assignment in work:
+            rng = self._rng(context, round, assignment.sample)
+            parents = _readable(assignment.parents, context)
+            genome, idea, ids = self._draw(breeder, parents, assignment, rng, first_round=round == 1)
             code = write_source(genome, context.environment.interface)
             for _ in range(TRIES):
                 if code not in seen:
@@ -50,11 +52,12 @@ class BuiltinDesigner:
             seen.add(code)
             proposals.append(
                 Proposal(
-                    id=proposal_id(round, sample),
+                    id=proposal_id(round, assignment.sample),
                     round=round,
-                    sample=sample,
+                    sample=assignment.sample,
                     code=code,
                     origin="builtin",
+                    edit=assignment.edit if ids else "new",
                     parents=ids,
                     thoughts=f"{NOT_A_MODEL} Idea: {idea}.",
                 )
@@ -74,7 +77,7 @@ class BuiltinDesigner:
         blamed = [name for name in component_names(genome) if f"`{name}`" in said or f"'{name}'" in said]
         kept = tuple(t for t, name in zip(genome, component_names(genome), strict=True) if name not in blamed)
         if not blamed:
-            child, idea, _ = breeder.vary([Parent(proposal.id, genome, {})], rng)
+            child, idea = breeder.vary(Breed(proposal.id, genome, {}), rng)
         elif kept:
             child, idea = kept, f"without {', '.join(blamed)}"
         else:
@@ -85,25 +88,33 @@ class BuiltinDesigner:
             sample=proposal.sample,
             code=write_source(child, interface),
             origin="builtin",
+            edit=proposal.edit,
             parents=proposal.parents,
             repair_of=proposal.id,
             thoughts=f"{NOT_A_MODEL} Repaired: {idea}.",
         )
 
     def _draw(
-        self, breeder: Breeder, parents: list[Parent], rng: np.random.Generator, *, round: int, sample: int
+        self,
+        breeder: Breeder,
+        parents: list[Breed],
+        assignment: Assignment,
+        rng: np.random.Generator,
+        *,
+        first_round: bool,
     ) -> tuple[Genome, str, tuple[str, ...]]:
         if not parents:
-            genome, idea = breeder.first(sample if round == 1 else sample + 1000, rng)
+            genome, idea = breeder.first(assignment.sample if first_round else assignment.sample + 1000, rng)
             return genome, idea, ()
-        if sample == 0:
-            best = parents[0]
-            return breeder.reweight(best.genome, rng), f"new weights for {best.id}, the best so far", (best.id,)
-        if rng.random() < FRESH:
-            genome, idea = breeder.first(sample + 1000, rng)
-            return genome, idea, ()
-        genome, what, ids = breeder.vary(parents, rng)
-        return genome, f"{what}, from {' and '.join(ids)}", ids
+        best = parents[0]
+        if assignment.edit == "tweak":
+            change, what = (breeder.reweight, "weights") if rng.random() < 0.5 else (breeder.rescale, "scales")
+            return change(best.genome, rng), f"new {what} for {best.id}", (best.id,)
+        if assignment.edit == "crossover" and len(parents) > 1:
+            other = parents[1]
+            return breeder.crossed(best, other, rng), f"terms of {best.id} and {other.id}", (best.id, other.id)
+        genome, what = breeder.vary(best, rng)
+        return genome, f"{what}, from {best.id}", (best.id,)
 
     def _breeder(self, context: DesignContext) -> Breeder:
         breeder = Breeder(context.environment.interface, self.evidence)
@@ -118,10 +129,8 @@ class BuiltinDesigner:
         return np.random.default_rng(np.random.SeedSequence([self.seed, context.seed, *key]))
 
 
-def _parents(context: DesignContext) -> list[Parent]:
-    """The better half of the archive, best first: what the built-in designer wrote itself and can read back."""
-    ranked = sorted(context.archive, key=lambda c: (-c.success, -c.fitness, c.id))
-    ranked = [c for c in ranked if np.isfinite(c.success) and np.isfinite(c.fitness)]
-    readable = [(c, read_genome(c.code, context.environment.interface)) for c in ranked]
-    parents = [Parent(c.id, genome, c.components) for c, genome in readable if genome]
-    return parents[: max(2, (len(parents) + 1) // 2)]
+def _readable(parents: Sequence[Parent], context: DesignContext) -> list[Breed]:
+    """The parents that the built-in designer wrote itself and can read back, with their components' sizes."""
+    sizes = {c.id: c.components for c in context.archive}
+    genomes = [(p.id, read_genome(p.code, context.environment.interface)) for p in parents]
+    return [Breed(id, genome, sizes.get(id, {})) for id, genome in genomes if genome]

@@ -16,7 +16,7 @@ from rewardsmith.loop.batch.experiment import REFERENCE_SEED, BudgetEntry, EnvEn
 from rewardsmith.loop.building import MORE_TIME, build
 from rewardsmith.loop.comparison import REFERENCES
 from rewardsmith.loop.goal import settle_task
-from rewardsmith.loop.methods import load_method
+from rewardsmith.loop.methods import load_method, settings_of
 from rewardsmith.loop.parts import open_configured
 from rewardsmith.stats import MIN_SEEDS
 from rewardsmith.train import PpoConfig
@@ -153,7 +153,7 @@ def _design(
         "budget": budget.limits,
     }
     try:
-        config = DesignConfig.model_validate(settings | factors)
+        config = DesignConfig.model_validate(settings_of(factors["method"], settings | factors))
     except ValidationError as error:
         where = f"[[variant]] {variant.name}" if variant.name else "[design]"
         raise UsageError(f"{where}: {problems_in(error)}", hint="docs/configuration.md") from None

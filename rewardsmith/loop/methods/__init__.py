@@ -1,33 +1,59 @@
-"""Design methods: one file each, reading like its paper's pseudocode, built from the steps of `loop.steps`.
+"""Design methods: one file each, which says what to try next as its paper's pseudocode does (see `loop.search`).
 
-Outside packages add theirs with the entry point group `rewardsmith.methods`.
+Outside packages add theirs with the entry point group `rewardsmith.methods`; `module:Class` names one without that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Protocol
+from typing import TYPE_CHECKING, Any
 
+from rewardsmith.config import DesignConfig
 from rewardsmith.errors import UsageError, unknown
-from rewardsmith.loop.steps import Steps
+
+if TYPE_CHECKING:
+    from rewardsmith.loop.search import Method
 
 METHODS = {
-    "eureka": "rewardsmith.loop.methods.eureka:design",
-    "given": "rewardsmith.loop.methods.given:design",
+    "rewardsmith": "rewardsmith.loop.methods.rewardsmith:Rewardsmith",
+    "eureka": "rewardsmith.loop.methods.eureka:Eureka",
+    "auto_mc": "rewardsmith.loop.methods.auto_mc:AutoMC",
+    "oneshot": "rewardsmith.loop.methods.oneshot:OneShot",
+    "refine": "rewardsmith.loop.methods.refine:Refine",
+    "given": "rewardsmith.loop.methods.given:Given",
 }
+NEED_A_MODEL = ("review_rounds", "summaries")  # settings that ask a language model
 
 
-class Method(Protocol):
-    def __call__(self, steps: Steps) -> str | None:
-        """Run the search and return the best candidate's id, or None."""
-        ...
-
-
-def load_method(name: str) -> Method:
-    """Raises: UsageError: no such method."""
+def load_method(name: str) -> Callable[[DesignConfig], Method]:
+    """The method's class. Raises: UsageError: there is no such method, or it cannot be imported."""
     known = METHODS | {e.name: e.value for e in entry_points(group="rewardsmith.methods")}
-    if name not in known:
-        raise UsageError(unknown("method", name, known))
-    module, _, attribute = known[name].partition(":")
-    return getattr(import_module(module), attribute)
+    if name not in known and ":" not in name:
+        raise UsageError(unknown("method", name, known), hint="or name a class of yours as module:Class")
+    module, _, attribute = known.get(name, name).partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"the method {name} cannot be imported: {error}", hint="is its folder in PYTHONPATH, its package installed?"
+        ) from error
+
+
+def settings_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """`given` settings of a run (None: not given), completed by what its method is meant to have.
+
+    Raises: UsageError: there is no such method.
+    """
+    defaults = dict(getattr(load_method(name), "defaults", {}))
+    model = given.get("model")
+    llm = model.get("llm") if isinstance(model, Mapping) else getattr(model, "llm", None)
+    if llm in (None, "builtin"):
+        defaults = {key: value for key, value in defaults.items() if key not in NEED_A_MODEL}
+    return defaults | {"method": name} | {key: value for key, value in given.items() if value is not None}
+
+
+def templates_of(method: object) -> str:
+    """Folder of the prompts that a method uses."""
+    return getattr(method, "templates", "rewardsmith")

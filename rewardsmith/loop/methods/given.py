@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from rewardsmith.loop.steps import Steps
+from collections.abc import Sequence
+
+from rewardsmith.loop.search import Search
+from rewardsmith.types import Order
 
 
-def design(steps: Steps) -> str | None:
-    accepted = steps.check_and_repair(steps.given())
-    steps.analyze(1, steps.train(1, accepted))
-    return steps.best_so_far()
+class Given(Search):
+    def ask(self, round: int) -> Sequence[Order]:
+        return [Order(id=name, code=code) for name, code in self.config.rewards.items()] if round == 1 else []

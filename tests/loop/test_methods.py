@@ -1,0 +1,196 @@
+"""Search methods: what each asks for, given what it was told, and that runs with them record where things come from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+import rewardsmith
+from rewardsmith.config import DesignConfig
+from rewardsmith.errors import UsageError
+from rewardsmith.loop.methods import METHODS, load_method, settings_of, templates_of
+from rewardsmith.loop.methods.refine import START
+from rewardsmith.loop.outcome import Outcome
+from rewardsmith.resources import resource_root
+from rewardsmith.types import CandidateState, EnvSpec, Proposal
+from tests.helpers.model_server import ModelServer
+from tests.loop.runs import HEIGHT, SPEED, asking, reply, tiny_config
+
+ENV = EnvSpec(name="hopper")
+
+
+def config(**changes: object) -> DesignConfig:
+    return DesignConfig.model_validate({"env": ENV, "candidates": 8, **changes})
+
+
+def outcome(id: str, success: float, fitness: float = 0.0, round: int = 1) -> Outcome:
+    proposal = Proposal(id=id, round=round, sample=0, code="x", origin="model")
+    return Outcome(proposal, (success, fitness))
+
+
+def refused(id: str) -> Outcome:
+    return Outcome(Proposal(id=id, round=1, sample=0, code="x", origin="model"))
+
+
+def search(name: str, **changes: object):
+    return load_method(name)(config(**changes))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_has_its_prompts_and_asks_in_the_first_round(name) -> None:
+    method = search(name, rewards={"a": "x"}, from_reward="x")
+    assert method.ask(1)
+    folder = resource_root("prompts") / templates_of(method)
+    assert {p.name for p in folder.iterdir()} >= {"system.md.j2", "user.md.j2"}
+
+
+def test_what_a_person_sets_wins_over_what_the_method_has() -> None:
+    assert (settings_of("eureka", {})["candidates"], settings_of("eureka", {})["rounds"]) == (16, 5)
+    assert settings_of("eureka", {"candidates": 3, "rounds": None}) == {
+        "method": "eureka",
+        "candidates": 3,
+        "rounds": 5,
+    }
+    asked = settings_of("auto_mc", {"model": {"llm": "gpt"}})
+    assert asked["review_rounds"] == 3 and asked["summaries"]
+    assert "review_rounds" not in settings_of("auto_mc", {}), "the built-in designer reviews nothing"
+
+
+def test_unknown_methods_and_broken_ones_are_named() -> None:
+    with pytest.raises(UsageError, match="did you mean eureka"):
+        load_method("eurika")
+    with pytest.raises(UsageError, match=r"no_such_module:Own cannot be imported.*no_such_module"):
+        load_method("no_such_module:Own")
+
+
+def test_eureka_changes_the_best_of_all_rounds() -> None:
+    eureka = search("eureka", candidates=16)
+    assert [(o.edit, o.parents) for o in eureka.ask(1)] == [("new", ())] * 16
+    eureka.tell([outcome("a", 0.5), outcome("b", 0.2)])
+    eureka.tell([outcome("c", 0.1, round=2), refused("d")])
+    assert [(o.edit, o.parents) for o in eureka.ask(3)] == [("restructure", ("a",))] * 16
+
+
+def test_nothing_trained_means_another_first_round() -> None:
+    for name in ("eureka", "auto_mc", "rewardsmith"):
+        method = search(name)
+        method.tell([refused("a")])
+        assert {o.edit for o in method.ask(2)} == {"new"}
+
+
+def test_one_shot_looks_back_at_nothing() -> None:
+    method = search("oneshot")
+    method.tell([outcome("a", 0.5)])
+    assert method.ask(2) == []
+
+
+def test_auto_mc_ends_when_success_is_complete() -> None:
+    method = search("auto_mc", candidates=1)
+    method.tell([outcome("a", 0.5)])
+    assert [o.parents for o in method.ask(2)] == [("a",)]
+    method.tell([outcome("b", 1.0)])
+    assert method.ask(3) == []
+
+
+def test_the_first_round_of_ours_starts_from_as_many_ideas_as_there_are_candidates() -> None:
+    assert [o.idea for o in search("rewardsmith").ask(1)] == list(range(8))
+
+
+def test_ours_lets_the_better_half_compete() -> None:
+    method = search("rewardsmith", candidates=200)
+    method.tell([outcome(f"r1s{i}", 0.0, fitness=i) for i in range(8)])
+    orders = method.ask(2)
+    assert orders[0].edit == "tweak" and orders[0].parents == ("r1s7",)
+    share = {edit: sum(o.edit == edit for o in orders) / 200 for edit in ("new", "tune", "crossover", "restructure")}
+    assert 0.1 < share["new"] < 0.35 and share["tune"] == 0.125 and share["crossover"] > 0.03
+    assert share["restructure"] > 0.3
+    parents = [o.parents[0] for o in orders if o.parents]
+    assert set(parents) <= {"r1s4", "r1s5", "r1s6", "r1s7"}
+    assert parents.count("r1s7") > parents.count("r1s6") > parents.count("r1s4") > 0
+    assert all(len(set(o.parents)) == 2 for o in orders if o.edit == "crossover")
+
+
+def test_after_a_near_success_ours_takes_small_steps_for_one_round() -> None:
+    method = search("rewardsmith")
+    method.tell([outcome("a", 0.7), outcome("b", 0.1)])
+    assert {o.edit for o in method.ask(2)} == {"tweak", "tune"}
+    method.tell([outcome("c", 0.6, round=2)])
+    assert {o.edit for o in method.ask(3)} - {"tweak", "tune"}
+    assert {o.edit for o in method.ask(4)} == {"tweak", "tune"}
+
+
+@pytest.mark.parametrize("score", [(0.0, 5.0), (1.0, 5.0)])
+def test_without_success_or_with_all_of_it_there_is_no_such_round(score) -> None:
+    method = search("rewardsmith", candidates=40)
+    method.tell([outcome("a", *score), outcome("b", 0.0)])
+    assert "new" in {o.edit for o in method.ask(2)}
+
+
+def test_a_resumed_search_asks_the_same() -> None:
+    first, second = search("rewardsmith"), search("rewardsmith")
+    for method in (first, second):
+        method.ask(1)
+        method.tell([outcome("a", 0.1), outcome("b", 0.2)])
+    assert first.ask(2) == second.ask(2)
+    assert search("rewardsmith", seed=1).ask(1) == search("rewardsmith").ask(1)
+
+
+def test_refining_starts_from_the_reward_that_is_there() -> None:
+    method = search("refine", from_reward="code", candidates=3)
+    start, *others = method.ask(1)
+    assert (start.id, start.code) == (START, "code")
+    assert [(o.edit, o.parents) for o in others] == [("tweak", (START,))] * 3
+    method.tell([outcome(START, 0.9), outcome("a", 0.5)])
+    assert {(o.edit, o.parents) for o in method.ask(2)} == {("restructure", (START,))}
+    method.tell([outcome("b", 0.95)])
+    assert {(o.edit, o.parents) for o in method.ask(3)} == {("tweak", ("b",))}
+
+
+# --- in runs -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def _here(one_jail, training_here) -> None:
+    pass
+
+
+def test_lineage_is_recorded_and_the_next_round_is_told_what_edits_did(tmp_path) -> None:
+    answers: list[str | Callable] = [SPEED, HEIGHT, reply('next_obs["velocity"].abs() * 0.5', "speed"), HEIGHT]
+    with ModelServer([*answers, reply('next_obs["position"]', "far")]) as server:
+        run = rewardsmith.design_reward(asking(server.url, method="eureka", rounds=3), runs=tmp_path)
+        prompts = [json.dumps(r["messages"]) for r in server.requests]
+    best = max((c for c in run.candidates if c.proposal.round == 1), key=lambda c: c.score)
+    children = [c for c in run.candidates if c.proposal.round == 2]
+    assert {(c.proposal.edit, c.proposal.parents) for c in children} == {("restructure", (best.id,))}
+    trained = [c for c in children if c.score]
+    assert trained and all(f"{c.id}, a change of {best.id}" in prompts[-1] for c in trained)
+    assert "What earlier changes did" not in prompts[2], "there was nothing to learn from yet"
+
+
+def test_numbers_are_tuned_without_asking_anybody(tmp_path) -> None:
+    run = rewardsmith.design_reward(tiny_config(candidates=8, rounds=2, seeds=1), runs=tmp_path)
+    (tuned,) = (c for c in run.candidates if c.proposal.edit == "tune")
+    (parent,) = tuned.proposal.parents
+    assert tuned.proposal.origin == "tuned" and tuned.score is not None
+    before, after = run.candidate(parent).proposal.code, tuned.proposal.code
+    assert before != after and before.count("=") == after.count("=")
+
+
+def test_many_are_proposed_and_few_are_trained(tmp_path) -> None:
+    run = rewardsmith.design_reward(tiny_config(candidates=6, train=2), runs=tmp_path)
+    states = [c.state for c in run.candidates]
+    assert sum(c.training is not None for c in run.candidates) == 2
+    assert states.count(CandidateState.SCREENED) >= 2
+    assert "screened" in (run.root / "report.html").read_text()
+    again = rewardsmith.resume_run(run.root)
+    assert again.candidates == run.candidates
+
+
+def test_a_method_of_ones_own_runs_by_its_name(tmp_path) -> None:
+    run = rewardsmith.design_reward(
+        tiny_config(method="tests.loop.own_method:Halving", candidates=4, rounds=2), runs=tmp_path
+    )
+    assert [c.proposal.round for c in run.candidates if not c.proposal.repair_of] == [1, 1, 1, 1, 2, 2]
+    assert all(c.proposal.parents for c in run.candidates if c.proposal.round == 2)
