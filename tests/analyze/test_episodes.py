@@ -275,7 +275,7 @@ def test_a_payoff_at_the_end_of_failed_episodes_is_named() -> None:
 def test_a_reward_that_rises_while_fitness_does_not_is_named() -> None:
     seen = watched([SLOW], components=POSITION)
     assert alarm_ids(look(seen, course(reward=range(5), fitness=[0, 0, -1, -1, -2]))) == ["reward_without_metric"]
-    assert alarm_ids(look(seen, course(reward=range(5)))) == ["reward_without_metric"]
+    assert not look(seen, course(reward=range(5))).alarms, "a goal that was never reached says nothing about the way"
     assert not look(seen, course(reward=range(5), fitness=range(5))).alarms
     assert not look(seen, course(reward=[1, 1, 1, 1, 1])).alarms
 
@@ -292,13 +292,13 @@ def test_a_penalty_that_is_looked_away_from_is_named() -> None:
 
 
 def test_the_general_suspicion_gives_way_to_one_that_names_the_cause() -> None:
-    found = look(watched([SWINGING] * 3, components=PROGRESS), course(reward=range(5)))
+    found = look(watched([SWINGING] * 3, components=PROGRESS), course(reward=range(5), fitness=range(5, 0, -1)))
     assert alarm_ids(found) == ["farming"]
 
 
 def test_nothing_is_suspected_of_policies_that_succeed() -> None:
     pay = {"bonus": lambda bank: 10.0 * bank.terminated}
-    assert not look(watched([GOOD] * 4, components=pay), course(reward=range(5))).alarms
+    assert not look(watched([GOOD] * 4, components=pay), course(reward=range(5), fitness=range(5, 0, -1))).alarms
 
 
 # --- words and records -----------------------------------------------------------------------------------------------

@@ -87,6 +87,7 @@ def test_after_one_round_the_designer_is_told_that_the_policy_dies_in_lava(desig
     (ends,) = [line for line in told.splitlines() if line.startswith("- at the end of episodes that fail:")]
     assert "`lava_distance` is 0.00 (otherwise 1.00 ..." in ends
     assert "facing" not in ends and "sees_lava" not in ends, "where it looks has nothing to do with it"
+    assert "Suspected reward hacking" not in told, "coming closer is what is wanted"
 
 
 @pytest.mark.slow

@@ -30,13 +30,13 @@ def alarms(watched: Watched, components: Sequence[ComponentFacts], course: Cours
 
 
 def reward_without_metric(course: Course | None) -> Iterator[Alarm]:
-    """The reward was learned, and what is wanted did not come with it."""
+    """The reward was learned, and what is wanted did not come with it. Fitness that never changed does not tell."""
     if course is None or (trend(course.reward) or 0.0) < TREND:
         return
     if (trend(course.fitness) or 0.0) > 0 or (trend(course.success) or 0.0) > 0:
         return
     reward, fitness = finite(course.reward), finite(course.fitness)
-    if not reward or not fitness:
+    if not reward or not fitness or min(fitness) == max(fitness):
         return
     yield Alarm(
         id="reward_without_metric",
@@ -110,8 +110,8 @@ def penalty_avoided(watched: Watched, course: Course | None) -> Iterator[Alarm]:
             id="penalty_avoided",
             component=name,
             evidence=f"The penalty '{shown_name(name)}' faded from {number(early)} to {number(late)} a step, yet "
-            f"{failed:.0%} of the episodes end in failure and it hardly fires before they do: the policy avoids what "
-            "triggers it, not the failure.",
+            f"{100 * failed:.0f} % of the episodes end in failure and it hardly fires before they do: the policy "
+            "avoids what triggers it, not the failure.",
         )
 
 
