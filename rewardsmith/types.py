@@ -300,6 +300,7 @@ class Analysis(Record):
     reflection: str
     observations: tuple[str, ...] = ()
     seen: str = ""  # what recorded episodes of its policies showed
+    summary: str = ""  # what a language model made of all that (untrusted)
     has_success: bool = True  # False where the goal defines none, so that 0 says nothing
 
 

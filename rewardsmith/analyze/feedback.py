@@ -10,6 +10,7 @@ from rewardsmith.types import Analysis, Feedback, TrainingResult, Verdict
 
 MAX_OTHERS = 12
 MAX_REFUSED = 6
+SUMMARY = "A language model's opinion of the above, which nobody has checked:"
 
 
 def build_feedback(
@@ -45,7 +46,11 @@ def about(analysis: Analysis) -> str:
     parts = [analysis.reflection]
     if analysis.observations:
         parts += ["What stands out:", *(f"- {line}" for line in analysis.observations)]
-    return "\n".join([*parts, *([analysis.seen] if analysis.seen else [])])
+    if analysis.seen:
+        parts.append(analysis.seen)
+    if analysis.summary:
+        parts.append(f"{SUMMARY}\n{analysis.summary}")
+    return "\n".join(parts)
 
 
 def others(

@@ -118,12 +118,16 @@ def no_success(seen: Seen) -> str | None:
             "No episode succeeded yet, but fitness rose during training: the direction is right, the strength is not."
         )
     never = _never_fires(seen.course)
-    rose = [name for name, values in seen.course.components.items() if (trend(values) or 0.0) >= TREND]
-    text = "No episode of any seed ever succeeded: no term of this reward leads to the goal."
+    rose = [
+        name
+        for name, values in seen.course.components.items()
+        if (trend(values) or 0.0) >= TREND and max(finite(values)) > 0  # a penalty that fades says less
+    ]
+    text = "No episode of any seed ever succeeded: no term of this reward has led to the goal so far."
     if never:
         text += f" {_names(never)} never fired, so nothing guides the policy to where it would."
     if rose:
-        text += f" {_names(rose)} rose all the same, so raising it is not the task."
+        text += f" {_names(rose)} rose all the same: more of it was not enough."
     return text
 
 

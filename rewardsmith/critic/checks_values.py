@@ -14,6 +14,7 @@ EDGE_NAMES = ("all features at zero", "all at their low bound", "all at their hi
 DROWNED = 0.95
 TOLERANCE = 1e-3  # kernels round differently for other batch sizes; a reward that mixes rows differs far more
 NAMES_SHOWN = 6
+SIGN_ONLY = (-1.1, -1.0, -0.9, -0.1, 0.0, 0.1, 0.9, 1.0, 1.1)  # values of toolkit.sign_only
 MIN_ENDS = 3  # fewer terminal or time-limit steps than this say nothing
 
 
@@ -57,6 +58,25 @@ def shape(evidence: Evidence) -> str | None:
         if value.dtype != torch.float32:
             return f"{name} is {value.dtype} instead of torch.float32"
     return None
+
+
+@check(
+    "values.sizes",
+    "refuse",
+    title="The reward has sizes of its own",
+    why="This run lets rewards decide signs only (--sign-only): the sizes of milestones and of steps are fixed.",
+    fix="End with `return sign_only(dense, sparse), {...}`; `sparse` is not zero at milestones and failures alone.",
+)
+def sizes(evidence: Evidence) -> str | None:
+    if not evidence.sign_only:
+        return None
+    total = evidence.values.total.nan_to_num()
+    off = (total[:, None] - torch.tensor(SIGN_ONLY)).abs().amin(1)
+    if float(off.max()) <= 1e-6:
+        return None
+    return (
+        f"the total is {float(total[off.argmax()]):.4g} in a transition; only {', '.join(map(str, SIGN_ONLY))} can be"
+    )
 
 
 @check(

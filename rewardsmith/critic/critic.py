@@ -47,6 +47,7 @@ class Critic:
         words: the task as the person put it.
         goal_ends: whether reaching the goal ends the episode; None: not declared.
         horizon: steps an episode may have; None: as many as the longest recorded one.
+        sign_only: accept only rewards whose sizes are those of `toolkit.sign_only`.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Critic:
         words: str = "",
         goal_ends: bool | None = None,
         horizon: int | None = None,
+        sign_only: bool = False,
     ) -> None:
         self.interface = interface
         self.jail = jail
@@ -69,6 +71,7 @@ class Critic:
         self._goals = None if goal_states is None else checked_goals(interface, goal_states)
         self._simple = {name: from_bank(played) for name, played in (simple or {}).items() if len(played)}
         self._words, self._goal_ends, self._horizon = words, goal_ends, horizon
+        self._sign_only = sign_only
         self._tried = Likeness(self._recorded, self._invented)
         for candidate_id, program in (reference or {}).items():
             self.remember(candidate_id, program)
@@ -111,6 +114,7 @@ class Critic:
             words=self._words,
             goal_ends=self._goal_ends,
             horizon=self._horizon,
+            sign_only=self._sign_only,
         )
 
 

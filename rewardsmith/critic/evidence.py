@@ -114,6 +114,7 @@ class Evidence:
     simple: Mapping[str, Sample] = field(default_factory=dict)  # episodes of policies that need no learning, by name
     words: str = ""  # the task, as the person put it
     goal_ends: bool | None = None  # whether reaching the goal ends the episode, where that is declared
+    sign_only: bool = False  # whether rewards may decide signs only
     horizon: int | None = None  # steps an episode may have, where that is known
 
     @cached_property

@@ -17,6 +17,7 @@ from rewardsmith.reward.findings import Explanation
 CHECKS: tuple[Check, ...] = (
     values.crash,
     values.shape,
+    values.sizes,
     values.nonfinite,
     values.absurd,
     values.edge,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from rewardsmith.analyze.course import course_of
 from rewardsmith.analyze.episodes import EpisodeFacts, Watched, describe, look
+from rewardsmith.analyze.feedback import about
 from rewardsmith.analyze.reflection import reflect
 from rewardsmith.bank import Bank
 from rewardsmith.critic.evidence import EvaluationFailed, evaluate_episodes
 from rewardsmith.critic.sample import from_bank
+from rewardsmith.design.analyst import Analyst
 from rewardsmith.loop.parts import Parts
 from rewardsmith.types import Analysis, TrainingResult, Verdict
 
@@ -31,9 +33,11 @@ def facts_of(parts: Parts, result: TrainingResult, bank: Bank) -> EpisodeFacts |
     return look(watched, course_of(result))
 
 
-def analysis_of(parts: Parts, result: TrainingResult, verdict: Verdict, facts: EpisodeFacts | None) -> Analysis:
-    """What the analyzer says of one candidate."""
-    return reflect(
+def analysis_of(
+    parts: Parts, round: int, result: TrainingResult, verdict: Verdict, facts: EpisodeFacts | None
+) -> Analysis:
+    """What the analyzer says of one candidate; with `summaries`, what the language model makes of it, too."""
+    analysis = reflect(
         result,
         verdict,
         horizon=parts.environment.horizon,
@@ -41,3 +45,14 @@ def analysis_of(parts: Parts, result: TrainingResult, verdict: Verdict, facts: E
         goal_ends=parts.goal_ends,
         seen=describe(facts, has_success=parts.has_success) if facts else "",
     )
+    if not parts.config.summaries:
+        return analysis
+    summary = Analyst(parts.model).sum_up(
+        parts.card,
+        parts.task,
+        candidate=result.candidate,
+        facts=about(analysis),
+        log=facts.log if facts else "",
+        round=round,
+    )
+    return analysis.model_copy(update={"summary": summary})

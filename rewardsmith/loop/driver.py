@@ -54,6 +54,8 @@ def _preflight(config: DesignConfig) -> Environment:
         open_configured(config.model, Path("desk"))
     elif config.review_rounds and config.review_llm is None:
         raise UsageError("a review needs a language model, and `builtin` is none", hint="name one with --review-llm")
+    elif config.summaries:
+        raise UsageError("summaries need a language model, and `builtin` is none", hint="name one with --llm")
     return environment
 
 

@@ -184,6 +184,7 @@ class Parts:
             words=self.task.words,
             goal_ends=self.goal_ends,
             horizon=self.environment.horizon,
+            sign_only=self.config.sign_only,
         )
 
     @property

@@ -120,6 +120,7 @@ def _candidate(candidate: Candidate, *, recorded: bool) -> ReportCandidate:
         members=candidate.training.members if candidate.training else (),
         race=candidate.training.race if candidate.training else (),
         reflection="\n".join(part for part in (analysis.reflection, analysis.seen) if part) if analysis else "",
+        summary=analysis.summary if analysis else "",
         observations=analysis.observations if analysis else (),
         episodes=candidate.episodes,
     )

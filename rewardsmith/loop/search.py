@@ -32,7 +32,7 @@ class Search:
     Attributes:
         defaults: settings of `DesignConfig` that this method is meant to have, where the person gives no others.
         templates: folder of its prompts.
-        scored: what was trained to the end, best first.
+        scored: what was trained to the end, best first; of equals, what was tried last.
     """
 
     defaults: ClassVar[Mapping[str, object]] = {}
@@ -47,7 +47,7 @@ class Search:
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         trained = [o for o in outcomes if o.score is not None and all(map(math.isfinite, o.score))]
-        self.scored = sorted([*self.scored, *trained], key=lambda o: o.score or (0.0, 0.0), reverse=True)
+        self.scored = sorted([*trained, *self.scored], key=lambda o: o.score or (0.0, 0.0), reverse=True)
 
     @property
     def best(self) -> Outcome | None:

@@ -254,7 +254,7 @@ class Steps:
             record = self._parts.journal.once(
                 f"candidate/{id}/analysis",
                 lambda id=id, result=result, facts=facts: analysis_of(
-                    self._parts, result, self.verdicts[id], facts
+                    self._parts, round, result, self.verdicts[id], facts
                 ).model_dump(mode="json"),
             )
             self.analyses[id] = Analysis.model_validate(record)

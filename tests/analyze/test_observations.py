@@ -62,7 +62,7 @@ def test_rule(rule, shown, near, words):
 
 def test_success_zero_names_what_leads_nowhere():
     text = say(rules.no_success, run(key=lambda i: 0, door=lambda i: 0, near=up))
-    assert "no term of this reward leads to the goal" in text
+    assert "no term of this reward has led to the goal" in text
     assert "'door', 'key' never fired" in text
     assert "'near' rose all the same" in text
 

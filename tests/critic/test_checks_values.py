@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from rewardsmith.critic import checks_values as checks
 from rewardsmith.critic.evidence import Inconclusive
+from rewardsmith.reward.toolkit import sign_only
 from tests.critic.worlds import CountingProgram, FakeProgram, Output, evidence, make_bank
 
 
@@ -17,6 +20,14 @@ def x(obs, action, next_obs):
 def rare(obs, action, next_obs):
     """Pays where only synthetic positions reach."""
     return (next_obs["x"].abs() > 1.9).float()
+
+
+def test_a_run_of_signs_alone_takes_no_other_sizes():
+    signed = lambda o, a, n: sign_only(n["x"], (n["x"].abs() > 0.9).float())
+    heavier = lambda o, a, n: 2 * signed(o, a, n)
+    assert checks.sizes.run(replace(evidence(signed), sign_only=True)) is None
+    assert "only -1.1, -1.0" in (checks.sizes.run(replace(evidence(heavier), sign_only=True)) or "")
+    assert checks.sizes.run(evidence(heavier)) is None, "unless signs were asked for, sizes are free"
 
 
 # check, a reward that trips it, a near miss, words the message must have

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 import rewardsmith
+from rewardsmith.analyze.feedback import SUMMARY
 from rewardsmith.config import DesignConfig
 from rewardsmith.errors import UsageError
 from rewardsmith.loop.methods import METHODS, load_method, settings_of, templates_of
@@ -186,6 +187,50 @@ def test_many_are_proposed_and_few_are_trained(tmp_path) -> None:
     assert "screened" in (run.root / "report.html").read_text()
     again = rewardsmith.resume_run(run.root)
     assert again.candidates == run.candidates
+
+
+SIGNS = (
+    "```python\ndef compute_reward(obs, action, next_obs):\n"
+    '    dense = next_obs["velocity"].abs() - obs["velocity"].abs()\n'
+    '    sparse = (next_obs["position"] > 0.3).float()\n'
+    '    return sign_only(dense, sparse), {"dense": dense, "sparse": sparse}\n```\n'
+)
+
+
+def test_auto_mc_reviews_trains_looks_and_revises(tmp_path) -> None:
+    def answer(request) -> str:
+        asked = request["messages"][-1]["content"]
+        if "You review reward functions" in asked:
+            return '{"verdict": "pass", "problems": []}'
+        if "You analyze why" in asked:
+            return "It rocks back and forth \u202eand never gets up the hill."
+        return SIGNS
+
+    with ModelServer([answer]) as server:
+        settings = settings_of("auto_mc", {"model": asking(server.url).model, "rounds": 2, "sign_only": True})
+        config = tiny_config(**settings)
+        run = rewardsmith.design_reward(config, runs=tmp_path)
+        asked = [r["messages"] for r in server.requests]
+    first = run.candidates[0]
+    assert first.verdict.accepted and first.analysis.summary == "It rocks back and forth and never gets up the hill."
+    summing_up = next(m[-1]["content"] for m in asked if "You analyze why" in m[-1]["content"])
+    assert "pay of dense" in summing_up and "Seen in 4 episodes" in summing_up
+    revision = next(m[-1]["content"] for m in asked if "Find the most frequent cause" in m[-1]["content"])
+    assert f"{SUMMARY}\n{first.analysis.summary}" in revision
+    assert "What a language model made of it" in (run.root / "report.html").read_text()
+
+
+def test_in_a_run_of_signs_a_reward_with_sizes_is_sent_back(tmp_path) -> None:
+    with ModelServer([SPEED, SIGNS]) as server:
+        run = rewardsmith.design_reward(asking(server.url, candidates=1, sign_only=True), runs=tmp_path)
+        system, repair = (server.requests[i]["messages"][j]["content"] for i, j in ((0, 0), (1, -1)))
+    assert "## Signs only" in system and "sign_only(dense, sparse)" in repair
+    assert [c.verdict.accepted for c in run.candidates] == [False, True]
+
+
+def test_summaries_need_a_language_model(tmp_path) -> None:
+    with pytest.raises(UsageError, match="summaries need a language model"):
+        rewardsmith.design_reward(tiny_config(summaries=True), runs=tmp_path)
 
 
 def test_a_method_of_ones_own_runs_by_its_name(tmp_path) -> None:

@@ -87,6 +87,7 @@ class EpisodeFacts(Record):
     reach: tuple[ReachFacts, ...] = ()
     last_steps: tuple[LastSteps, ...] = ()
     alarms: tuple[Alarm, ...] = ()
+    log: str = ""  # the last steps of some unsuccessful episodes, as a table
 
     def share(self, outcome: Outcome) -> float:
         """Share of the episodes with this outcome."""

@@ -19,6 +19,7 @@ from rewardsmith.analyze.episodes.facts import (
     Outcome,
     ReachFacts,
 )
+from rewardsmith.analyze.episodes.log import last_steps_log
 from rewardsmith.analyze.episodes.motion import manners
 from rewardsmith.analyze.episodes.watched import Watched
 from rewardsmith.bank import Bank
@@ -45,6 +46,7 @@ def look(watched: Watched, course: Course | None = None) -> EpisodeFacts:
         reach=reach(watched),
         last_steps=last_steps(watched),
         alarms=alarms(watched, components, course),
+        log=last_steps_log(watched),
     )
 
 

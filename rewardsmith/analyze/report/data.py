@@ -47,6 +47,7 @@ class ReportCandidate(Record):
     race: tuple[RungStanding, ...] = ()  # its standings at the rungs it came to
     reflection: str = ""
     observations: tuple[str, ...] = ()
+    summary: str = ""  # what a language model made of both
     episodes: EpisodeFacts | None = None  # what recorded episodes of its policies show
 
 
