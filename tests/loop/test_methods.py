@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +23,7 @@ from tests.helpers.model_server import ModelServer
 from tests.loop.runs import HEIGHT, SPEED, asking, reply, tiny_config
 
 ENV = EnvSpec(name="hopper")
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def config(**changes: object) -> DesignConfig:
@@ -239,3 +243,14 @@ def test_a_method_of_ones_own_runs_by_its_name(tmp_path) -> None:
     )
     assert [c.proposal.round for c in run.candidates if not c.proposal.repair_of] == [1, 1, 1, 1, 2, 2]
     assert all(c.proposal.parents for c in run.candidates if c.proposal.round == 2)
+
+
+def test_the_guide_shows_the_example_that_is_tested() -> None:
+    (shown,) = re.findall(r"```python\n(class Halving.+?)```", (DOCS / "methods.md").read_text(), re.DOTALL)
+    (described,) = (n for n in ast.parse(shown).body if isinstance(n, ast.ClassDef))
+    source = (DOCS / "examples" / "halving_method.py").read_text()
+    (example,) = (n for n in ast.parse(source).body if isinstance(n, ast.ClassDef))
+    ask = next(n for n in example.body if isinstance(n, ast.FunctionDef))
+    ask.body = ask.body[1:]  # its docstring
+    assert ast.dump(described) == ast.dump(example)
+    assert len(source.splitlines()) < 60
