@@ -99,6 +99,11 @@ class DesignConfig(Record):
         description="Rewards decide signs, their sizes are fixed: sgn(sparse) + 0.1 sgn(dense) (Auto MC-Reward).",
     )
     wishes: tuple[str, ...] = Field(default=(), description="What the person asked for since, oldest first.")
+    refines: str | None = Field(default=None, description="Id of the run whose best reward this one refines.")
+    check_files: dict[str, str] = Field(
+        default_factory=dict,
+        description="Wishes that a metric file of yours checks (refine --check FILE): its path by the wish's words.",
+    )
     from_reward: str | None = Field(default=None, description="Source of a reward to start from (design --from FILE).")
     rewards: dict[str, str] = Field(
         default_factory=dict, description="Method `given`: reward sources by name, trained as they are."

@@ -87,19 +87,38 @@ class EnvSpec(Record):
     kwargs: dict[str, object] = Field(default_factory=dict)
 
 
-class Goal(Record):
-    """How success is measured, kept apart from every reward (DESIGN section 5)."""
+class Criterion(Record):
+    """How episodes are judged, kept apart from every reward."""
 
     kind: GoalKind
     task: str = ""  # pack: the task's name
-    path: str = ""  # metric_file: the file
+    path: str = ""  # metric_file: the file; model: its graph
     code: str = ""  # model: the frozen goal.py
     about: str = ""  # one line in plain words, shown to people and to the model
 
     @property
     def digest(self) -> str:
         """Hash of what is measured; where a model-written goal's graph happens to lie does not matter."""
-        return content_id(self.model_dump(mode="json", exclude={"path"} if self.kind == "model" else None))
+        measured = {"kind", "task", "code", "about", *(() if self.kind == "model" else ("path",))}
+        return content_id(self.model_dump(mode="json", include=measured))
+
+
+class Check(Criterion):
+    """A wish of the person as a criterion: an episode meets it where this counts a success."""
+
+    wish: str
+
+
+class Goal(Criterion):
+    """How success is measured."""
+
+    checks: tuple[Check, ...] = ()  # what an episode must meet besides
+
+    @property
+    def digest(self) -> str:
+        """Hash of what is measured, checks included."""
+        own = super().digest
+        return content_id([own, *(check.digest for check in self.checks)]) if self.checks else own
 
 
 class Task(Record):

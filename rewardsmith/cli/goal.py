@@ -25,7 +25,8 @@ def ask_about_goal(proposal: GoalProposal) -> GoalAnswer:
 
     Raises: UsageError: there is nobody to ask.
     """
-    progress.print(Panel(wash(proposal.about), title="How success will be measured", title_align="left"))
+    what = f"How your wish will be checked: {wash(proposal.wish)}" if proposal.wish else "How success will be measured"
+    progress.print(Panel(wash(proposal.about), title=what, title_align="left"))
     progress.print(_episodes("Recorded random episodes it scores best", proposal.best))
     progress.print(_episodes("... and worst", proposal.worst))
     if not sys.stdin.isatty():

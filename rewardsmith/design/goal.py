@@ -41,6 +41,7 @@ def write_goal(
     words: str,
     jail: Jail,
     *,
+    task: str = "",
     prompts: PromptLibrary | None = None,
     repairs: int = 3,
     step: str = "goal",
@@ -51,12 +52,15 @@ def write_goal(
 
     Request keys are (`step`, 0), (`step`, 1), ...: one sample number an attempt.
 
+    Args:
+        task: where `words` are a wish about how a task is done: that task, which the goal is not to judge.
+
     Raises: NothingAcceptable: no attempt compiles. ModelServerError: the model cannot be reached.
     """
     from rewardsmith.reward.compile import compile_goal  # here, because it imports torch; previews need only prompts
 
     prompts = prompts or PromptLibrary()
-    opening = goal_messages(prompts, card, words)
+    opening = goal_messages(prompts, card, words, task=task)
     messages = opening
     problem = ""
     for attempt in range(repairs + 1):
@@ -81,8 +85,8 @@ def write_goal(
     )
 
 
-def goal_messages(prompts: PromptLibrary, card: EnvironmentCard, words: str) -> list[Message]:
-    """The conversation that asks for goal.py."""
+def goal_messages(prompts: PromptLibrary, card: EnvironmentCard, words: str, *, task: str = "") -> list[Message]:
+    """The conversation that asks for goal.py, see `write_goal`."""
     text = prompts.render(
         "common/goal.md.j2",
         name=card.name,
@@ -90,6 +94,7 @@ def goal_messages(prompts: PromptLibrary, card: EnvironmentCard, words: str) -> 
         horizon=card.horizon,
         dt=card.dt,
         words=clean_line(words, limit=4000),
+        task=clean_line(task, limit=4000),
         features=feature_rows(card.interface.features),
         action=action_row(card.interface.action),
     )

@@ -65,6 +65,11 @@ class PackMetric:
         self._step_wants = _extra_parameters(step)
         self._episode_wants = _extra_parameters(episode)
 
+    @property
+    def judges_recordings(self) -> bool:
+        """Whether recorded episodes tell it all it wants: their features and actions, and how they ended."""
+        return not {"native_reward", "info"} & set(self._step_wants)
+
     def step(
         self,
         features: Quantities,

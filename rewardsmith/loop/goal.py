@@ -23,12 +23,16 @@ class ScoredEpisode(Record):
 
 
 class GoalProposal(NamedTuple):
-    """A model-written goal as a person sees it: plain words first, then what it says of recorded episodes."""
+    """A model-written goal as a person sees it: plain words first, then what it says of recorded episodes.
+
+    `wish` is what it checks, where it is not the goal itself but the check of a wish.
+    """
 
     about: str
     code: str
     best: tuple[ScoredEpisode, ...]
     worst: tuple[ScoredEpisode, ...]
+    wish: str = ""
 
 
 class GoalAnswer(NamedTuple):
@@ -79,7 +83,7 @@ def settle_task(config: DesignConfig, environment: Environment) -> Task | None:
         return task(Goal(kind="pack", task=name, about=tasks[name].metric_about), tasks[name].instruction)
     if not words:
         return task(Goal(kind="native", about=environment.native_metric().about), f"do well at {environment.name}")
-    if config.model.llm == "builtin":
+    if config.model.llm == "builtin" and config.refines is None:  # a refined run takes its goal over
         raise UsageError(
             f"`builtin` is not a language model: it cannot turn {words!r} into a measure of success",
             hint="leave the words away, name a --task, give --metric FILE, or use a language model with --llm",

@@ -22,6 +22,7 @@ from rewardsmith.store import ID_PATTERN, Journal, RunFolder, find_run, inside
 from rewardsmith.types import (
     Analysis,
     CandidateState,
+    Criterion,
     Feedback,
     Goal,
     Member,
@@ -34,6 +35,7 @@ from rewardsmith.types import (
 )
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Criterion)
 
 SPARSE = "sparse"  # the id under which the sparse reference reward is trained
 FILM = "best.mp4"
@@ -134,13 +136,18 @@ class RunSummary(Record):
 
 
 def located_goal(goal: Goal, root: Path) -> Goal:
-    """A model-written goal names its graph relative to the run's folder; this makes the path whole.
+    """Model-written goals and checks name their graphs relative to the run's folder; this makes the paths whole.
 
     Raises: RunError: there is no such file in the run's folder.
     """
-    if goal.kind != "model":
-        return goal
-    return goal.model_copy(update={"path": str(inside(root, root.resolve() / goal.path))})
+    checks = tuple(_located(check, root) for check in goal.checks)
+    return _located(goal, root).model_copy(update={"checks": checks})
+
+
+def _located(criterion: M, root: Path) -> M:
+    if criterion.kind != "model":
+        return criterion
+    return criterion.model_copy(update={"path": str(inside(root, root.resolve() / criterion.path))})
 
 
 def score_of(result: TrainingResult) -> tuple[float, float] | None:

@@ -9,24 +9,40 @@ from rewardsmith.envs import Environment, GoalMetric, Metric, PackMetric
 from rewardsmith.errors import EnvironmentFault, UsageError
 from rewardsmith.reward.graph import parse_goal
 from rewardsmith.reward.program import GoalProgram
-from rewardsmith.types import Goal
+from rewardsmith.train.checks import CheckedMetric
+from rewardsmith.types import Criterion, Goal
 
 
 def load_metric(env: Environment, goal: Goal) -> Metric:
-    """The metric of a goal.
+    """The metric of a goal, with its checks.
 
     Raises:
         EnvironmentFault: the environment has no such task, or the metric file fails when loaded.
         UsageError: a file is missing.
         RewardRefused: the graph of a model-written goal is damaged.
     """
-    match goal.kind:
+    metric = load_criterion(env, goal)
+    if not goal.checks:
+        return metric
+    checks = [load_criterion(env, check) for check in goal.checks]
+    return CheckedMetric(metric, checks, knows_success=knows_success(env, goal))
+
+
+def knows_success(env: Environment, goal: Goal) -> bool:
+    """Whether the goal, its checks aside, defines success; else its 0 says nothing."""
+    return goal.kind not in ("people", "native") or env.native_metric().knows_success
+
+
+def load_criterion(env: Environment, criterion: Criterion) -> Metric:
+    """The metric of a goal without its checks, or of one check. Raises: as `load_metric`."""
+    match criterion.kind:
         case "pack":
-            return env.metric(goal.task or None)
+            return env.metric(criterion.task or None)
         case "metric_file":
-            return _metric_file(Path(goal.path), goal.about)
+            return load_metric_file(Path(criterion.path), criterion.about)
         case "model":
-            return GoalMetric(GoalProgram.from_graph(parse_goal(_read(Path(goal.path)), env.interface)), goal.about)
+            graph = parse_goal(_read(Path(criterion.path)), env.interface)
+            return GoalMetric(GoalProgram.from_graph(graph), criterion.about)
         case "people" | "native":
             # People rank afterwards; until then curves show the environment's own measure.
             return env.native_metric()
@@ -39,10 +55,13 @@ def _read(path: Path) -> str:
         raise UsageError(f"cannot read the goal at {path}: {error.strerror}", hint="check the path") from error
 
 
-def _metric_file(path: Path, about: str) -> Metric:
-    """A person's own metric file, which is trusted: `step(features, previous)` and `episode(sums, last)`."""
+def load_metric_file(path: Path, about: str = "") -> PackMetric:
+    """A person's own metric file, which is trusted: `step(features, previous)` and `episode(sums, last)`.
+
+    Raises: EnvironmentFault: it fails when loaded. UsageError: there is no such Python file.
+    """
     if not path.is_file():
-        raise UsageError(f"no metric file at {path}", hint="check the path given with --metric")
+        raise UsageError(f"no metric file at {path}", hint="check the path that was given")
     spec = importlib.util.spec_from_file_location(f"_rewardsmith_metric_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} is not a Python file", hint="a metric file ends in .py")
