@@ -17,6 +17,7 @@ from rewardsmith.llm.messages import Completion
 from rewardsmith.loop.batch import work as working
 from rewardsmith.loop.batch.experiment import ModelEntry
 from rewardsmith.loop.batch.results import Cost, Measured, Row, Table, Verdict
+from rewardsmith.loop.summary import Candidate
 from rewardsmith.store import RunFolder
 from rewardsmith.train import PpoConfig
 from tests.loop.batches import Scores, write_design, write_references
@@ -101,6 +102,7 @@ def test_builtin_always_takes_part_and_all_share_the_references(tmp_path) -> Non
         assert cell.config.training == {"env_steps": 5000}
         if not cell.is_reference:
             assert (cell.config.candidates, cell.config.train, cell.config.final_seeds) == (6, 2, 5)
+            assert cell.config.finalist_seeds == cell.config.seeds, "steps that a race frees are saved"
 
 
 def test_a_missing_cassette_is_named_before_anything_is_trained(tmp_path) -> None:
@@ -124,6 +126,7 @@ def test_a_batch_is_measured_and_started_again_it_repeats_nothing(tmp_path, writ
         assert low is not None and high is not None and low < 0.5 < high
         steps = PpoConfig.for_environment(resolve_env(pack)).trained_steps
         assert found[f"design.{pack}.share"] == pytest.approx(1000 / (2 * 40 * 2 * steps))
+        assert found[f"design.{pack}.search_share"] == 0.0, "all that was spent retrained winner and sparse reward"
     assert found["design.lunar_lander.solved"] == 0.0, "a fitness of 5 is no landing"
     assert found["design.lunar_lander.share_of_stable_eureka"] == 1000 / 40_000_000
     assert found["design.packs"] == 2
@@ -259,7 +262,11 @@ def test_the_ablation_compares_feedback_alone(tmp_path, written, monkeypatch, ca
     )
 
 
-def test_a_first_round_that_solves_the_task_is_told(tmp_path, written) -> None:
+def in_round_two(candidate: Candidate) -> Candidate:
+    return candidate.model_copy(update={"proposal": candidate.proposal.model_copy(update={"round": 2})})
+
+
+def test_a_first_round_that_solves_the_task_is_told(tmp_path, monkeypatch) -> None:
     def drive(run: RunFolder, config: DesignConfig, **_: object) -> None:
         if config.method == "given":
             write_references(run, config, human=near(HUMAN), sparse=near(SPARSE))
@@ -268,11 +275,13 @@ def test_a_first_round_that_solves_the_task_is_told(tmp_path, written) -> None:
 
     model = ModelEntry(llm="builtin")
     plan = ablation.plan_of(ablation.Size(("cartpole",), 1, ablation.QUICK_DESIGN), lambda *_: model)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(working, "drive", drive)
-        folder, table = design.carried_out(plan, tmp_path)
+    assert len({cell.id for cell in plan.cells}) == len(plan.cells) == 1 + len(ablation.FEEDBACK)
+    monkeypatch.setattr(working, "drive", drive)
+    folder, table = design.carried_out(plan, tmp_path)
     runs = [design.load_run(folder.root / run) for row in table.rows for run in row.runs]
     assert ablation.solved_at_first(runs) == pytest.approx(1 / 3)
+    later = [run.model_copy(update={"candidates": tuple(in_round_two(c) for c in run.candidates)}) for run in runs]
+    assert ablation.solved_at_first(later) == 0.0
     assert ablation.solved_at_first([]) is None
 
 
