@@ -109,7 +109,7 @@ def _score(result: TrainingResult) -> str:
 
 def _noticed(analysis: Analysis) -> tuple[str, ...]:
     """The weightiest observation, and how its episodes end."""
-    return (*analysis.observations[:1], *analysis.seen.split("\n")[:1])
+    return (*analysis.observations[:1], *analysis.seen.splitlines()[:1])
 
 
 def _or_least(value: float) -> float:

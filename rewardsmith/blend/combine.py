@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
 
 from rewardsmith.errors import UsageError
-from rewardsmith.reward.ensemble import _Builder as GraphBuilder
-from rewardsmith.reward.graph import FunctionGraph, Input, MemorySpec, RewardGraph, parse_graph, to_json
-from rewardsmith.reward.vocabulary import NAME
+from rewardsmith.reward.assembly import GraphBuilder, assemble, ref
+from rewardsmith.reward.graph import FunctionGraph, Input, RewardGraph
 from rewardsmith.types import RewardInterface
 
 
@@ -35,9 +34,10 @@ def weighted_sum(
 
     def weighted(builder: GraphBuilder, name: str, pay: int) -> int:
         weight = builder.inline(_parameter(name), prefix="weight_of_")["value"]
-        return builder.add("aten.mul.Tensor", {"ref": pay}, {"ref": weight})
+        return builder.add("aten.mul.Tensor", ref(pay), ref(weight))
 
-    return _summed(parts, weighted, interface, {f"weight_of_{name}": float(weights[name]) for name in parts})
+    numbers = {f"weight_of_{name}": float(weights[name]) for name in parts}
+    return assemble(parts, interface, term=weighted, total=_summed, parameters=numbers)
 
 
 class Margin(NamedTuple):
@@ -73,47 +73,18 @@ def conjunction(
     _check_names("margins", parts, margins)
 
     def good(builder: GraphBuilder, name: str, pay: int) -> int:
-        above = builder.add("aten.sub.Scalar", {"ref": pay}, margins[name].median)
-        below = builder.add("aten.div.Scalar", {"ref": above}, -margins[name].deviation)
-        return builder.add("aten.neg.default", {"ref": builder.add("aten.softplus.default", {"ref": below})})
+        above = builder.add("aten.sub.Scalar", ref(pay), margins[name].median)
+        below = builder.add("aten.div.Scalar", ref(above), -margins[name].deviation)
+        return builder.add("aten.neg.default", ref(builder.add("aten.softplus.default", ref(below))))
 
-    return _summed(parts, good, interface, {})
+    return assemble(parts, interface, term=good, total=_summed)
 
 
-def _summed(
-    parts: Mapping[str, RewardGraph],
-    term: Callable[[GraphBuilder, str, int], int],
-    interface: RewardInterface,
-    parameters: dict[str, float],
-) -> RewardGraph:
-    """The sum of `term(builder, name, total of the part)` over all parts; `parameters` are those of the terms."""
-    builder = GraphBuilder()
-    terms: dict[str, int] = {}
-    outputs: dict[str, int] = {}
-    for name, graph in parts.items():
-        _check_part(name, graph)
-        values = builder.inline(graph.reward, prefix=f"{name}_")
-        terms[name] = term(builder, name, values["total"])
-        outputs |= {f"memory.{name}_{spec.name}": values[f"memory.{spec.name}"] for spec in graph.memory}
-    total, *others = terms.values()
+def _summed(builder: GraphBuilder, terms: Sequence[int]) -> int:
+    total, *others = terms
     for value in others:
-        total = builder.add("aten.add.Tensor", {"ref": total}, {"ref": value})
-    outputs |= {"total": total} | {f"component.{name}": value for name, value in terms.items()}
-    some = next(iter(parts.values()))
-    merged = RewardGraph(
-        interface=some.interface,
-        features=some.features,
-        parameters=parameters
-        | {f"{name}_{key}": value for name, graph in parts.items() for key, value in graph.parameters.items()},
-        structural=tuple(f"{name}_{key}" for name, graph in parts.items() for key in graph.structural),
-        memory=tuple(
-            MemorySpec.model_validate(spec.model_dump() | {"name": f"{name}_{spec.name}"})
-            for name, graph in parts.items()
-            for spec in graph.memory
-        ),
-        reward=builder.function(outputs),
-    )
-    return parse_graph(to_json(merged), interface)
+        total = builder.add("aten.add.Tensor", ref(total), ref(value))
+    return total
 
 
 def _parameter(name: str) -> FunctionGraph:
@@ -124,12 +95,3 @@ def _parameter(name: str) -> FunctionGraph:
 def _check_names(what: str, parts: Mapping[str, RewardGraph], given: Mapping[str, object]) -> None:
     if not parts or set(given) != set(parts):
         raise UsageError(f"{what} for {sorted(given)} do not fit the rewards {sorted(parts)}")
-
-
-def _check_part(name: str, graph: RewardGraph) -> None:
-    if not NAME.fullmatch(name) or name == "weight":
-        raise UsageError(
-            f"{name!r} cannot name a part of a sum", hint='use lower case letters and digits, not "weight"'
-        )
-    if graph.potential is not None:
-        raise UsageError(f"{name} has a potential, and potentials cannot be combined", hint="leave it out of the sum")

@@ -42,6 +42,8 @@ class _Lines(logging.Handler):
             level = "[bold red]rewardsmith:[/] "
             progress.show_cursor()
         progress.print(level + wash(record.getMessage()), soft_wrap=True)
+        if record.exc_info:
+            progress.print(wash(logging.Formatter().formatException(record.exc_info)), soft_wrap=True)
 
 
 def log_to_stderr() -> None:
