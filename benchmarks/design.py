@@ -318,8 +318,8 @@ def _score(row: Row | None, measure: Measure) -> str:
 
 
 def arguments() -> argparse.Namespace:
-    left_out = "; ".join(f"{pack}: {why}" for pack, why in LEFT_OUT.items())
-    about, defaults = f"{__doc__}\nLeft out are {left_out}.", Setting()
+    left_out = "".join(f"\n  {pack}: {why}" for pack, why in LEFT_OUT.items())
+    about, defaults = f"{__doc__}\nLeft out:{left_out}", Setting()
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, metavar="DIR", help="the experiment's folder is DIR/design")
     parser.add_argument("--packs", nargs="+", choices=PACKS, default=PACKS, metavar="PACK", help=", ".join(PACKS))

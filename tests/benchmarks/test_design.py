@@ -105,6 +105,13 @@ def test_builtin_always_takes_part_and_all_share_the_references(tmp_path) -> Non
             assert cell.config.finalist_seeds == cell.config.seeds, "steps that a race frees are saved"
 
 
+def test_a_live_model_is_asked_where_it_is_served() -> None:
+    args = argparse.Namespace(llm="tiny", replay=None, base_url="http://127.0.0.1:9/v1")
+    plan = design.plan_of(("cartpole",), design.models_of(args), Setting())
+    (model,) = [cell.config.model for cell in plan.cells if cell.labels.model == "tiny"]
+    assert (model.llm, model.base_url) == ("tiny", "http://127.0.0.1:9/v1")
+
+
 def test_a_missing_cassette_is_named_before_anything_is_trained(tmp_path) -> None:
     args = argparse.Namespace(llm=None, replay=tmp_path, base_url=None)
     with pytest.raises(UsageError, match=r"cartpole\.jsonl"):
