@@ -11,7 +11,21 @@ import sys
 import typer
 from pydantic import ValidationError
 
-from rewardsmith.cli import batch, check, compare, demo, design, doctor, envs, evaluate, export, report, resume, train
+from rewardsmith.cli import (
+    batch,
+    check,
+    compare,
+    demo,
+    design,
+    doctor,
+    envs,
+    evaluate,
+    export,
+    refine,
+    report,
+    resume,
+    train,
+)
 from rewardsmith.cli.console import complain
 from rewardsmith.config import DesignConfig
 from rewardsmith.errors import EXIT_INTERRUPTED, EXIT_USAGE, RewardsmithError, UsageError, problems_in
@@ -26,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for verb in (design, resume, check, compare, train, evaluate, batch, report, export, envs, doctor, demo):
+for verb in (design, refine, resume, check, compare, train, evaluate, batch, report, export, envs, doctor, demo):
     verb.register(app)
 
 

@@ -31,8 +31,10 @@ def ask_about_goal(proposal: GoalProposal) -> GoalAnswer:
     progress.print(_episodes("... and worst", proposal.worst))
     if not sys.stdin.isatty():
         raise UsageError(
-            "the model wrote the measure of success, and there is no terminal to ask you whether it is right",
-            hint="`rewardsmith resume --yes` accepts it unseen; or start again with --metric FILE or --task NAME",
+            f"the model wrote {'a check' if proposal.wish else 'the measure of success'}, and there is no terminal to "
+            "ask you whether it is right",
+            hint="`rewardsmith resume --yes` accepts it unseen; or start again with "
+            + ("--check FILE" if proposal.wish else "--metric FILE or --task NAME"),
         )
     while True:
         answer = typer.prompt("Accept this goal? [y]es, [c]ode, [e]dit, [n]o", default="y", err=True).strip().lower()

@@ -9,7 +9,7 @@ from rewardsmith.analyze.observations import broken_episodes, loss_of
 from rewardsmith.analyze.race import ending
 from rewardsmith.cli.console import results, wash
 from rewardsmith.loop.failing import reason
-from rewardsmith.loop.summary import Candidate, RunSummary, describe
+from rewardsmith.loop.summary import UNCHANGED, Candidate, RunSummary, describe, label_of
 
 
 def show_run(run: RunSummary) -> None:
@@ -19,7 +19,10 @@ def show_run(run: RunSummary) -> None:
     results.print(f"[bold]{words}[/]  ({wash(run.config.env.name)}, run {wash(run.id)})")
     if run.task:
         results.print(f"Goal ({GOAL_KINDS[run.task.goal.kind]}): {wash(run.task.goal.about)}")
+    for check in run.task.goal.checks if run.task else ():
+        results.print(f"Wish: {wash(check.wish)} (met when: {wash(check.about)})")
     show_headline(run)
+    _wishes(run)
     _candidates(run)
     searched = run.config.method != "given"
     if run.best and (advice := advice_on(run.candidate(run.best), searched=searched)):
@@ -59,12 +62,28 @@ def show_headline(run: RunSummary) -> None:
     )
     if h.sparse_success:
         table.add_row("sparse (0/1 success)", describe(h.sparse_success), describe(h.sparse_fitness))
+    if h.start_success:
+        table.add_row("start (the reward that was refined)", describe(h.start_success), describe(h.start_fitness))
     results.print(table)
-    if h.sparse_success:
+    if h.reference:
         answer, measure = h.decision
         verb = {"better": "beats", "worse": "is worse than", "cannot tell yet": "cannot be told apart yet from"}[answer]
         on = f" on {measure}" if measure else ""
-        results.print(f"The designed reward {verb} the sparse one{on} (95 % intervals over seeds).")
+        results.print(f"The designed reward {verb} the {h.reference} one{on} (95 % intervals over seeds).")
+
+
+def _wishes(run: RunSummary) -> None:
+    """Which share of episodes meets each wish, with the reward that was refined and with the best one."""
+    if not run.task or not run.wishes:
+        return
+    table = Table(title="Share of recorded episodes that meet each wish", title_justify="left", title_style="bold")
+    table.add_column("wish")
+    for id, met in run.wishes.items():
+        table.add_column(f"{wash(label_of(id))}, {met.episodes} episodes", justify="right")
+    table.add_row("success (the goal and every wish)", *(f"{met.success:.0%}" for met in run.wishes.values()))
+    for check in run.task.goal.checks:
+        table.add_row(wash(check.wish), *(f"{met.shares[check.wish]:.0%}" for met in run.wishes.values()))
+    results.print(table)
 
 
 def _candidates(run: RunSummary) -> None:
@@ -119,8 +138,9 @@ def advice_on(best: Candidate, *, searched: bool = True) -> str:
 
 def shortcomings(run: RunSummary) -> list[str]:
     """What lessens the worth of the figures above."""
+    unchanged = [UNCHANGED] if run.unchanged else []
     members = [m for c in run.candidates if c.training for m in c.training.members]
     members += [m for result in run.final.values() for m in result.members]
     lines = [f"on the fresh seeds, {id}: {said}" for id, result in run.final.items() if (said := ending(result))]
     broken = broken_episodes(members)
-    return [*lines, broken] if broken else lines
+    return [*unchanged, *lines, *([broken] if broken else [])]

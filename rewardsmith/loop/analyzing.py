@@ -11,6 +11,8 @@ from rewardsmith.critic.evidence import EvaluationFailed, evaluate_episodes
 from rewardsmith.critic.sample import from_bank
 from rewardsmith.design.analyst import Analyst
 from rewardsmith.loop.parts import Parts
+from rewardsmith.loop.summary import WishesMet
+from rewardsmith.loop.wishes import told
 from rewardsmith.types import Analysis, TrainingResult, Verdict
 
 
@@ -34,7 +36,12 @@ def facts_of(parts: Parts, result: TrainingResult, bank: Bank) -> EpisodeFacts |
 
 
 def analysis_of(
-    parts: Parts, round: int, result: TrainingResult, verdict: Verdict, facts: EpisodeFacts | None
+    parts: Parts,
+    round: int,
+    result: TrainingResult,
+    verdict: Verdict,
+    facts: EpisodeFacts | None,
+    met: WishesMet | None,
 ) -> Analysis:
     """What the analyzer says of one candidate; with `summaries`, what the language model makes of it, too."""
     analysis = reflect(
@@ -45,6 +52,8 @@ def analysis_of(
         goal_ends=parts.goal_ends,
         seen=describe(facts, has_success=parts.has_success) if facts else "",
     )
+    if met:
+        analysis = analysis.model_copy(update={"observations": (*told(met), *analysis.observations)})
     if not parts.config.summaries:
         return analysis
     summary = Analyst(parts.model).sum_up(

@@ -79,7 +79,7 @@ def _look_ahead(parts: Parts) -> None:
     if parts.journal.get("round-1/proposals") is not None:
         return  # an earlier session has looked; this one may have nothing left to check, and then needs no jail
     parts.critic  # noqa: B018  reads the goal states
-    if parts.config.final_seeds:
+    if parts.config.final_seeds and parts.config.refines is None:
         add_reference(parts, SPARSE)
     if parts.config.from_reward is not None:
         compiled = compile_reward(parts.config.from_reward, parts.environment.interface, parts.jail)

@@ -7,22 +7,31 @@ from rewardsmith.errors import EnvironmentFault
 from rewardsmith.loop.evaluation import film_of, record_best, winner_policies
 from rewardsmith.loop.events import RoundStarted
 from rewardsmith.loop.parts import Parts
-from rewardsmith.loop.summary import FILM, SPARSE, located_goal
+from rewardsmith.loop.summary import FILM, SPARSE, START, located_goal
+from rewardsmith.loop.wishes import measure_final_wishes
 from rewardsmith.reward.compile import compile_reward
 from rewardsmith.store.atomic import write_bytes
 from rewardsmith.train import load_policy
 
 
 def retrain_winner(parts: Parts, winner: str) -> None:
-    """Train the winner and the sparse reference side by side, without racing and without warm starts."""
+    """Train the winner and what it is compared with side by side, without racing and without warm starts."""
     count = parts.config.final_seeds
     if count == 0:
         return
     parts.observe(RoundStarted("final: fresh seeds"))
     programs = {winner: parts.graph_path(winner)}
-    if parts.journal.get("final/training") is None and add_reference(parts, SPARSE):
-        programs[SPARSE] = parts.graph_path(SPARSE)
-    parts.train("final", programs, seeds=range(FRESH_SEED, FRESH_SEED + count), racing=False)
+    if parts.journal.get("final/training") is None and (reference := _reference(parts)) is not None:
+        programs[reference] = parts.graph_path(reference)
+    results = parts.train("final", programs, seeds=range(FRESH_SEED, FRESH_SEED + count), racing=False)
+    measure_final_wishes(parts, results)
+
+
+def _reference(parts: Parts) -> str | None:
+    """The reward that a refined run started from; else the pack's sparse one, where it has one for this goal."""
+    if parts.config.refines is not None:
+        return START if parts.graph_path(START).exists() else None
+    return SPARSE if add_reference(parts, SPARSE) else None
 
 
 def add_reference(parts: Parts, name: str) -> bool:

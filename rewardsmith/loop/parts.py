@@ -27,6 +27,7 @@ from rewardsmith.export import export_reward
 from rewardsmith.jail import Jail
 from rewardsmith.llm import ChatModel, RecordingModel, open_model
 from rewardsmith.loop.building import MORE_TIME, build
+from rewardsmith.loop.carried import Carried, carried_by
 from rewardsmith.loop.events import CandidateChanged, Observer, PointMeasured, Said
 from rewardsmith.loop.goal import settle_task
 from rewardsmith.loop.methods import load_method, templates_of
@@ -44,6 +45,7 @@ from rewardsmith.train import (
     member_folder,
     train_population,
 )
+from rewardsmith.train.goals import knows_success
 from rewardsmith.train.sb3 import Sb3Config, train_with_sb3
 from rewardsmith.types import CandidateState, Member, Task, TrainingResult
 
@@ -204,6 +206,17 @@ class Parts:
         goal = self.task.goal
         return goal.kind == "pack" and goal.task == self.environment.default_task
 
+    @cached_property
+    def carried(self) -> Carried | None:
+        """What a refined run took over; None for any other."""
+        return carried_by(self.journal, self.config)
+
+    @property
+    def wishes(self) -> tuple[str, ...]:
+        """What the person asked for since, with what counts as met where that is checked."""
+        counts = {check.wish: f"{check.wish} (met when: {check.about})" for check in self.task.goal.checks}
+        return tuple(counts.get(wish, wish) for wish in self.config.wishes)
+
     def load_program(self, id: str) -> RewardProgram:
         return RewardProgram(parse_graph(self.folder.candidate(id).read_graph(), self.environment.interface))
 
@@ -212,8 +225,8 @@ class Parts:
 
     @property
     def has_success(self) -> bool:
-        """Whether the goal knows success; else its 0 says nothing."""
-        return self.task.goal.kind != "native" or self.environment.native_metric().knows_success
+        """Whether the goal knows success, or has checks that decide; else its 0 says nothing."""
+        return bool(self.task.goal.checks) or knows_success(self.environment, self.task.goal)
 
     # --- training --------------------------------------------------------------------------------------------------
 

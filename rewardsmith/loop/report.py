@@ -11,13 +11,14 @@ from rewardsmith.analyze.report import (
     ReportCandidate,
     ReportData,
     ReportHeadline,
+    ReportWishes,
     RoundFeedback,
     RunStatus,
     Scores,
     render_report,
 )
 from rewardsmith.config import DesignConfig
-from rewardsmith.loop.summary import FILM, SPARSE, Candidate, Headline, RunSummary
+from rewardsmith.loop.summary import FILM, SPARSE, START, UNCHANGED, Candidate, Headline, RunSummary, label_of
 from rewardsmith.store import RunFolder, read_inside
 from rewardsmith.store.atomic import write_text
 
@@ -37,23 +38,25 @@ def report_data(run: RunSummary, *, budget_spent: bool = False) -> ReportData:
     info = RunFolder.open(run.root).info
     config = run.config
     final = run.final.get(run.best) if run.best else None
-    sparse = run.final.get(SPARSE)
     return ReportData(
         run_id=run.id,
         words=run.task.words if run.task else config.words,
         wishes=config.wishes,
+        refines=config.refines or "",
+        checks=tuple((check.wish, check.about) for check in run.task.goal.checks) if run.task else (),
+        wishes_met=_wishes_met(run),
         environment=config.env.name,
         environment_about=info.env_about,
         goal_kind=run.task.goal.kind if run.task else "native",
         goal_about=run.task.goal.about if run.task else "",
         status=_status(run, budget_spent),
         created=info.created[:16].replace("T", " "),
-        designer="" if config.method == "given" else _designer(config.model.llm),
+        designer="" if config.method == "given" else shown_model(config.model.llm),
         method=config.method,
         headline=_headline(run.headline) if run.headline else None,
         candidates=tuple(_candidate(c, recorded=config.model.llm.startswith("replay:")) for c in run.candidates),
         best=run.best,
-        references={SPARSE: sparse.members} if sparse else {},
+        references={id: run.final[id].members for id in (START, SPARSE) if id in run.final and id != run.best},
         final_members=final.members if final else (),
         feedbacks=tuple(
             RoundFeedback(round=round, about=f.best or "", text=f.text)
@@ -71,7 +74,7 @@ def report_data(run: RunSummary, *, budget_spent: bool = False) -> ReportData:
         versions={name: version for name, version in info.versions.items() if version != "none"},
         hardware=f"{platform.system()} {platform.machine()}",
         media=_media(run),
-        notes=(*config.notes, *_notes(config)),
+        notes=(*config.notes, *_notes(config), *([f"{UNCHANGED.capitalize()}."] if run.unchanged else [])),
     )
 
 
@@ -90,17 +93,32 @@ def _status(run: RunSummary, budget_spent: bool) -> RunStatus:
     return "budget spent" if budget_spent else "interrupted"
 
 
-def _designer(name: str) -> str:
+def shown_model(llm: str) -> str:
     """The model's name; of a transcript or desk only the last part of its path, because reports are passed on."""
-    kind, _, path = name.partition(":")
-    return f"{kind}:{Path(path).name}" if kind in ("replay", "desk") and path else name
+    kind, _, path = llm.partition(":")
+    return f"{kind}:{Path(path).name}" if kind in ("replay", "desk") and path else llm
 
 
 def _headline(headline: Headline) -> ReportHeadline:
     sparse = Scores(success=headline.sparse_success, fitness=headline.sparse_fitness)
+    start = Scores(success=headline.start_success, fitness=headline.start_fitness)
     return ReportHeadline(
         designed=Scores(success=headline.designed_success, fitness=headline.designed_fitness),
+        start=start if start.success else None,
         sparse=sparse if sparse.success else None,
+    )
+
+
+def _wishes_met(run: RunSummary) -> tuple[ReportWishes, ...]:
+    checks = run.task.goal.checks if run.task else ()
+    return tuple(
+        ReportWishes(
+            label=label_of(id),
+            episodes=met.episodes,
+            success=met.success,
+            shares=tuple(met.shares[check.wish] for check in checks),
+        )
+        for id, met in run.wishes.items()
     )
 
 

@@ -19,8 +19,9 @@ from rewardsmith.loop.events import CandidateChanged, RoundStarted
 from rewardsmith.loop.outcome import Outcome
 from rewardsmith.loop.parts import Parts
 from rewardsmith.loop.played import Played
-from rewardsmith.loop.summary import Screened, candidate_state, component_means, pick_best, score_of
+from rewardsmith.loop.summary import START, Screened, WishesMet, candidate_state, component_means, pick_best, score_of
 from rewardsmith.loop.tuning import tune
+from rewardsmith.loop.wishes import wishes_met
 from rewardsmith.store import deaths_during
 from rewardsmith.tune import choose
 from rewardsmith.types import Analysis, CandidateState, Feedback, Order, Proposal, TrainingResult, Verdict
@@ -110,7 +111,7 @@ class Steps:
                 if (score := score_of(result)) is not None
             ),
             history=self._history(round),
-            wishes=self._config.wishes,
+            wishes=self._parts.wishes,
             seed=self._config.seed,
         )
 
@@ -254,7 +255,7 @@ class Steps:
             record = self._parts.journal.once(
                 f"candidate/{id}/analysis",
                 lambda id=id, result=result, facts=facts: analysis_of(
-                    self._parts, round, result, self.verdicts[id], facts
+                    self._parts, round, result, self.verdicts[id], facts, self._met(id, played)
                 ).model_dump(mode="json"),
             )
             self.analyses[id] = Analysis.model_validate(record)
@@ -271,6 +272,18 @@ class Steps:
         record = self._parts.journal.once(f"candidate/{result.candidate}/episodes", make)
         return EpisodeFacts.model_validate(record) if record else None
 
+    def _met(self, id: str, played: Played) -> WishesMet | None:
+        """How far a candidate's policies meet the person's wishes; None where nothing is checked."""
+        if not self._parts.task.goal.checks:
+            return None
+
+        def make() -> dict | None:
+            bank = played.of(id)
+            return wishes_met(self._parts, bank).model_dump(mode="json") if bank else None
+
+        record = self._parts.journal.once(f"candidate/{id}/wishes", make)
+        return WishesMet.model_validate(record) if record else None
+
     def _feedback(self, round: int, orders: Sequence[Order]) -> list[Feedback]:
         """What designers are told about each reward that something shall descend from, the best one first.
 
@@ -278,8 +291,11 @@ class Steps:
         """
 
         def make() -> list[dict]:
-            if round == 1 or self._config.feedback == "none":
+            if self._config.feedback == "none":
                 return []
+            if round == 1:
+                carried = self._parts.carried
+                return [Feedback(best=START, text=carried.told).model_dump(mode="json")] if carried else []
             wanted = dict.fromkeys(id for order in orders for id in order.parents)
             shown = [self.best_so_far(), *(id for id in wanted if id != self.best_so_far())]
             last = {id: v for id, v in self.verdicts.items() if self.proposals[id].round == round - 1}

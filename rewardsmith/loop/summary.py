@@ -38,7 +38,9 @@ T = TypeVar("T")
 M = TypeVar("M", bound=Criterion)
 
 SPARSE = "sparse"  # the id under which the sparse reference reward is trained
+START = "start"  # the id of the reward that is refined
 FILM = "best.mp4"
+UNCHANGED = "no change did better than the reward that was refined: it stays the best one"
 
 _MEMBER_STATES = {
     "diverged": CandidateState.DIVERGED,
@@ -76,6 +78,14 @@ class Screened(Record):
     inconclusive: str
 
 
+class WishesMet(Record):
+    """The record of how far a reward's policies meet the person's wishes: shares of recorded episodes."""
+
+    episodes: int
+    success: float  # of them, as the goal with its checks has it
+    shares: dict[str, float]  # by wish
+
+
 class Candidate(Record):
     """One candidate with everything known about it."""
 
@@ -103,11 +113,19 @@ class Headline(Record):
     designed_fitness: tuple[float, ...]
     sparse_success: tuple[float, ...] = ()
     sparse_fitness: tuple[float, ...] = ()
+    start_success: tuple[float, ...] = ()  # of the reward that was refined
+    start_fitness: tuple[float, ...] = ()
+
+    @property
+    def reference(self) -> str | None:
+        """What the designed reward is compared with."""
+        return START if self.start_success else SPARSE if self.sparse_success else None
 
     @property
     def decision(self) -> Decision:
-        """Designed against sparse."""
-        return decide((self.designed_success, self.designed_fitness), (self.sparse_success, self.sparse_fitness))
+        """Designed against its reference."""
+        sparse, start = (self.sparse_success, self.sparse_fitness), (self.start_success, self.start_fitness)
+        return decide((self.designed_success, self.designed_fitness), start if self.reference == START else sparse)
 
 
 class RunSummary(Record):
@@ -123,11 +141,17 @@ class RunSummary(Record):
     best: str | None
     headline: Headline | None
     final: dict[str, TrainingResult]
+    wishes: dict[str, WishesMet]  # met by the reward that was refined and by the best one, on the same episodes' seeds
     spent: Spent
     wall_s: float  # of all sessions that ended by themselves
 
     def candidate(self, id: str) -> Candidate:
         return next(c for c in self.candidates if c.id == id)
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether no change of the refined reward did better than it."""
+        return self.config.refines is not None and self.best == START
 
     @property
     def best_path(self) -> Path | None:
@@ -190,11 +214,14 @@ def headline_of(final: Mapping[str, TrainingResult], winner: str) -> Headline | 
         return None
     designed = final[winner].final_scores
     sparse = final[SPARSE].final_scores if SPARSE in final else []
+    start = final[START].final_scores if START in final and winner != START else []
     return Headline(
         designed_success=tuple(s for s, _ in designed),
         designed_fitness=tuple(f for _, f in designed),
         sparse_success=tuple(s for s, _ in sparse),
         sparse_fitness=tuple(f for _, f in sparse),
+        start_success=tuple(s for s, _ in start),
+        start_fitness=tuple(f for _, f in start),
     )
 
 
@@ -237,6 +264,7 @@ def summarize(folder: RunFolder) -> RunSummary:
 
 def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
     config = config_of(folder)
+    task = _read(journal, "task", Task)
     proposals = _proposals(journal)
     verdicts = {p.id: _read(journal, f"candidate/{p.id}/verdict", Verdict) for p in proposals}
     verdicts |= _reviewed(journal, proposals, verdicts)
@@ -269,16 +297,34 @@ def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
         id=folder.id,
         root=folder.root,
         config=config,
-        task=_read(journal, "task", Task),
+        task=task,
         finished=finished is not None,
         candidates=candidates,
         feedbacks=tuple(feedbacks),
         best=best,
         headline=headline_of(final, best) if best else None,
         final=final,
+        wishes=_wishes(journal, task, best),
         spent=spent(journal, config),
         wall_s=sum(s.wall_s for key in journal.keys("session/") if (s := _read(journal, key, Session))),
     )
+
+
+def label_of(id: str) -> str:
+    """A reward whose wishes are compared, in words."""
+    return "start reward" if id == START else f"designed ({id})"
+
+
+def _wishes(journal: Journal, task: Task | None, best: str | None) -> dict[str, WishesMet]:
+    """Those of the fresh seeds, else those of the search."""
+    found = _read(journal, "final/wishes", dict[str, WishesMet])
+    if not found:
+        compared = dict.fromkeys(id for id in (START, best) if id)
+        found = {id: met for id in compared if (met := _read(journal, f"candidate/{id}/wishes", WishesMet))}
+    checked = {check.wish for check in task.goal.checks} if task else set()
+    if any(set(met.shares) != checked for met in found.values()):
+        raise journal.damaged("it says how far other wishes are met than those of its goal")
+    return found
 
 
 def _reviewed(

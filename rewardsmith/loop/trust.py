@@ -9,7 +9,8 @@ from rewardsmith.errors import UsageError
 from rewardsmith.loop.summary import RunSummary
 from rewardsmith.store import made_here
 
-Verb = Literal["resume", "eval", "export"]
+Verb = Literal["resume", "refine", "eval", "export"]
+GO_ON = ("resume", "refine")  # verbs that do everything that the config names
 
 
 def require_trust(run: RunSummary, verb: Verb, *, trust: bool) -> None:
@@ -20,7 +21,7 @@ def require_trust(run: RunSummary, verb: Verb, *, trust: bool) -> None:
     if trust or (made_here(run.root) and not _metric_changed(run)):
         return
     reach = _reach(run, verb)
-    if reach or verb == "resume":
+    if reach or verb in GO_ON:
         would = f"; {verb} would use {', '.join(reach)}" if reach else ""
         raise UsageError(
             f"the run {run.id} was not made here by you, or its run.json was changed{would}",
@@ -32,21 +33,29 @@ def _reach(run: RunSummary, verb: Verb) -> list[str]:
     """What the run names beyond its own data."""
     config = run.config
     reach = [] if is_installed(config.env) else [f"the code of the environment {config.env.name!r}"]
-    files = [config.metric if verb == "resume" else None, _metric_file(run) if verb != "export" else None]
-    reach += [f"the code in {file!r}" for file in dict.fromkeys(files) if file is not None]
-    if verb == "resume" and config.model.llm != "builtin":
+    files = [*(_configured(run) if verb in GO_ON else ()), *(_metric_files(run) if verb != "export" else ())]
+    reach += [f"the code in {file!r}" for file in dict.fromkeys(files)]
+    if verb in GO_ON and config.model.llm != "builtin":
         at = f" at {config.model.base_url!r}, with your API key" if config.model.base_url else ""
         reach.append(f"the model {config.model.llm!r}{at}")
-    if verb == "resume" and config.allow_unsandboxed:
+    if verb in GO_ON and config.allow_unsandboxed:
         reach.append("no jail for model-written code")
     return reach
 
 
-def _metric_file(run: RunSummary) -> str | None:
-    return run.task.goal.path if run.task and run.task.goal.kind == "metric_file" else None
+def _configured(run: RunSummary) -> list[str]:
+    """The metric files that the config names."""
+    return [file for file in (run.config.metric, *run.config.check_files.values()) if file is not None]
+
+
+def _metric_files(run: RunSummary) -> list[str]:
+    """The metric files that the goal and its checks name."""
+    if run.task is None:
+        return []
+    goal = run.task.goal
+    return [criterion.path for criterion in (goal, *goal.checks) if criterion.kind == "metric_file"]
 
 
 def _metric_changed(run: RunSummary) -> bool:
-    """Whether the journal names another metric file than `run.json`, which alone is known to be this user's."""
-    file = _metric_file(run)
-    return file is not None and file != run.config.metric
+    """Whether the journal names other metric files than `run.json`, which alone is known to be this user's."""
+    return not set(_metric_files(run)) <= set(_configured(run))

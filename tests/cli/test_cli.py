@@ -107,6 +107,7 @@ def test_check_with_an_environment_accepts_a_good_reward(tmp_path, call_here) ->
         (["design", "hopper", "--from", "gone.py"], 2, "gone.py"),
         (["design", "hopper", "--method", "magic"], 2, "eureka"),
         (["resume", "nothing"], 2, "nothing"),
+        (["refine", "nothing", "more slowly"], 2, "nothing"),
         (["report", "nothing"], 2, "nothing"),
         (["eval", "gone.safetensors"], 2, "--env"),
     ],

@@ -23,9 +23,10 @@ class Scores(Record):
 
 
 class ReportHeadline(Record):
-    """Winner against sparse reference, retrained on seeds that selection never saw."""
+    """Winner against a reference, retrained on seeds that selection never saw."""
 
     designed: Scores
+    start: Scores | None = None  # the reward that was refined
     sparse: Scores | None = None
     human: Scores | None = None  # the environment's published reward, where it was trained as well
 
@@ -49,6 +50,15 @@ class ReportCandidate(Record):
     observations: tuple[str, ...] = ()
     summary: str = ""  # what a language model made of both
     episodes: EpisodeFacts | None = None  # what recorded episodes of its policies show
+
+
+class ReportWishes(Record):
+    """Which share of a reward's recorded episodes meets each wish."""
+
+    label: str
+    episodes: int
+    success: float  # of the goal, which asks for every wish
+    shares: tuple[float, ...]  # one a wish
 
 
 class RoundFeedback(Record):
@@ -86,6 +96,9 @@ class ReportData(Record):
     run_id: str
     words: str
     wishes: tuple[str, ...] = ()  # what the person asked for since
+    refines: str = ""  # the run whose best reward this one started from
+    checks: tuple[tuple[str, str], ...] = ()  # wishes that are checked, each with what counts as met
+    wishes_met: tuple[ReportWishes, ...] = ()  # of the reward that was refined and of the best one
     environment: str
     goal_kind: GoalKind
     environment_about: str = ""

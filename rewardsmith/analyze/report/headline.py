@@ -13,6 +13,7 @@ from rewardsmith.stats import MIN_SEEDS, Interval, decide, interval
 
 _ROWS = (
     ("designed", "best", "Designed reward"),
+    ("start", "ref", "Start reward"),
     ("sparse", "ref", "Sparse reward"),
     ("human", "human", "Human reward"),
 )
@@ -56,16 +57,17 @@ def headline_view(headline: ReportHeadline) -> HeadlineView:
 
 def verdict_of(headline: ReportHeadline) -> tuple[str, str]:
     """One sentence and its tone. Only disjoint intervals over seeds count, on success first, then on fitness."""
-    ours, theirs = headline.designed, headline.sparse
+    ours, theirs = headline.designed, headline.start or headline.sparse
     if theirs is None or not (theirs.success or theirs.fitness):
         return "There is no sparse reference to compare with.", "open"
     if min(_seeds(ours), _seeds(theirs)) < MIN_SEEDS:
         return f"Cannot tell yet: an answer needs at least {MIN_SEEDS} training seeds of each reward.", "open"
     answer, measure = decide(_measured(ours), _measured(theirs))
+    name = "start" if headline.start else "sparse"
     if answer == "better":
-        return f"The designed reward beats the sparse one on {measure}.", "good"
+        return f"The designed reward beats the {name} one on {measure}.", "good"
     if answer == "worse":
-        return f"The designed reward does worse than the sparse one on {measure}.", "bad"
+        return f"The designed reward does worse than the {name} one on {measure}.", "bad"
     return "Cannot tell yet: the intervals of the two rewards overlap. More training seeds would tell.", "open"
 
 

@@ -101,6 +101,11 @@ class Film(NamedTuple):
     caption: str
 
 
+class WishRow(NamedTuple):
+    wish: str
+    shares: list[str]  # one for each compared reward
+
+
 class ReportView(NamedTuple):
     """The whole page."""
 
@@ -108,6 +113,7 @@ class ReportView(NamedTuple):
     title: str
     goal: str
     headline: HeadlineView | None
+    wishes: list[WishRow]
     best: CandidateView | None
     diff: Markup | None
     diff_id: str
@@ -134,6 +140,7 @@ def report_view(data: ReportData) -> ReportView:
         title=data.words or data.environment,
         goal=GOALS[data.goal_kind],
         headline=headline_view(data.headline) if data.headline else None,
+        wishes=_wishes(data),
         best=best,
         diff=diff_block(base.code, best.it.code) if best and base else None,
         diff_id=base.id if base else "",
@@ -150,6 +157,17 @@ def report_view(data: ReportData) -> ReportView:
         origins=[ORIGINS[o] for o in ORIGINS if any(c.origin == o for c in data.candidates)],
         cost=_cost(data),
     )
+
+
+def _wishes(data: ReportData) -> list[WishRow]:
+    """How far the compared rewards meet each wish; nothing where that was not measured."""
+    if not data.wishes_met:
+        return []
+    success = WishRow("success (the goal and every wish)", [percent(m.success) for m in data.wishes_met])
+    return [
+        success,
+        *(WishRow(wish, [percent(m.shares[n]) for m in data.wishes_met]) for n, (wish, _) in enumerate(data.checks)),
+    ]
 
 
 class SparkScale(NamedTuple):

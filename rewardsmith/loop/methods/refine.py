@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from rewardsmith.loop.search import Search
+from rewardsmith.loop.summary import START
 from rewardsmith.types import Order
-
-START = "start"  # the id of the reward that is refined
 
 
 class Refine(Search):
