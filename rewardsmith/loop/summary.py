@@ -324,7 +324,7 @@ def _wishes(journal: Journal, task: Task | None, best: str | None) -> dict[str, 
     checked = {check.wish for check in task.goal.checks} if task else set()
     if any(set(met.shares) != checked for met in found.values()):
         raise journal.damaged("it says how far other wishes are met than those of its goal")
-    return found
+    return {id: found[id] for id in sorted(found, key=lambda id: id != START)}
 
 
 def _reviewed(

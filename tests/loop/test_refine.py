@@ -135,7 +135,7 @@ def test_the_goal_is_carried_over_as_it_was(refined) -> None:
 def test_start_and_winner_stand_side_by_side_on_the_same_fresh_seeds(refined) -> None:
     run = refined.run
     assert [c.id for c in run.candidates] == [START, "r1s1"]
-    assert set(run.wishes) == set(run.final) == {START, "r1s1"}
+    assert list(run.wishes) == [START, "r1s1"] and set(run.final) == {START, "r1s1"}
     for met in run.wishes.values():
         assert met.episodes == 4
         assert met.success <= met.shares[WISH]
