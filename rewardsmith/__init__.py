@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         compare_rewards,
         design_reward,
         load_run,
+        refine_run,
         resume_run,
         train_reward,
     )
@@ -24,7 +25,15 @@ try:
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
-__all__ = ["check_reward", "compare_rewards", "design_reward", "load_run", "resume_run", "train_reward"]
+__all__ = [
+    "check_reward",
+    "compare_rewards",
+    "design_reward",
+    "load_run",
+    "refine_run",
+    "resume_run",
+    "train_reward",
+]
 
 
 def __getattr__(name: str) -> object:

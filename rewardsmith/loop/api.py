@@ -12,6 +12,7 @@ from rewardsmith.loop.driver import drive, start
 from rewardsmith.loop.events import Observer, Said, silent
 from rewardsmith.loop.goal import ApproveGoal, accept_any_goal
 from rewardsmith.loop.methods import settings_of
+from rewardsmith.loop.refining import refine_run
 from rewardsmith.loop.summary import RunSummary, config_of, load_run, summarize
 from rewardsmith.loop.trust import require_trust
 from rewardsmith.store import find_run
@@ -24,6 +25,7 @@ __all__ = [
     "compare_rewards",
     "design_reward",
     "load_run",
+    "refine_run",
     "resume_run",
     "train_reward",
 ]

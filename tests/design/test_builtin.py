@@ -135,7 +135,7 @@ def test_files_read_back_to_what_they_compute(terms, factor):
     back = read_genome(code, RICH)
     assert back is not None
     assert write_source(back, RICH) == code
-    assert "a_feature" in code or max(map(len, code.splitlines())) <= 140
+    assert "a_feature" in code or max(map(len, code.splitlines())) <= 160
     total, components = run(code, RICH)
     close = {"rtol": 1e-5, "atol": 1e-5 * float(sum(c.abs().max() for c in components.values()))}
     torch.testing.assert_close(total, sum(components.values()), **close)

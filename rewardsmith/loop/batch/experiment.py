@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from rewardsmith.budget import BudgetLimits
 from rewardsmith.config import DesignConfig, ModelConfig
 from rewardsmith.errors import UsageError, problems_in, unknown
+from rewardsmith.loop.report import shown_model
 from rewardsmith.store import read_text_file
 from rewardsmith.store.folder import slug
 from rewardsmith.types import Record
@@ -93,12 +94,6 @@ class Experiment(Record):
     budgets: tuple[BudgetEntry, ...] = (BudgetEntry(),)
     variants: tuple[Variant, ...] = (Variant(),)
     design: dict[str, Any] = Field(default_factory=dict)
-
-
-def shown_model(llm: str) -> str:
-    """The model's name; of a transcript or desk only the last part of its path, because tables are passed on."""
-    kind, _, path = llm.partition(":")
-    return f"{kind}:{Path(path).name}" if kind in ("replay", "desk") and path else llm
 
 
 def load_experiment(path: Path) -> Experiment:

@@ -11,11 +11,11 @@ from itertools import combinations
 from typing import NamedTuple
 
 from rewardsmith.loop.batch.cells import REFERENCE, Labels
-from rewardsmith.loop.batch.experiment import shown_model
 from rewardsmith.loop.batch.folder import CellState, ExperimentFolder
 from rewardsmith.loop.batch.results import Aggregate, Cost, Measured, Pair, Row, Scores, Table, Verdict
 from rewardsmith.loop.comparison import REFERENCES
 from rewardsmith.loop.failing import reason
+from rewardsmith.loop.report import shown_model
 from rewardsmith.loop.summary import SPARSE, RunSummary, load_run
 from rewardsmith.stats import (
     MIN_SEEDS,
