@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from rewardsmith.analyze.episodes.facts import EpisodeFacts
 from rewardsmith.budget import Spent
@@ -141,7 +141,7 @@ class RunSummary(Record):
     best: str | None
     headline: Headline | None
     final: dict[str, TrainingResult]
-    wishes: dict[str, WishesMet]  # met by the reward that was refined and by the best one, on the same episodes' seeds
+    wishes: dict[str, WishesMet] = Field(default_factory=dict)  # met by the reward that was refined and by the best one
     spent: Spent
     wall_s: float  # of all sessions that ended by themselves
 

@@ -158,7 +158,7 @@ def test_a_review_needs_a_language_model(tmp_path) -> None:
 
 def test_the_second_round_sees_the_best_so_far_and_never_the_metrics_code(tmp_path) -> None:
     with ModelServer([SPEED, HEIGHT, reply('next_obs["position"]', "far")]) as server:
-        run = rewardsmith.design_reward(asking(server.url, rounds=2, seeds=2), runs=tmp_path)
+        run = rewardsmith.design_reward(asking(server.url, method="eureka", rounds=2, seeds=2), runs=tmp_path)
         prompts = json.dumps([r["messages"] for r in server.requests])
         last = server.requests[2]["messages"]
     best_of_first = max((c for c in run.candidates if c.proposal.round == 1), key=lambda c: c.score)
@@ -355,7 +355,7 @@ def test_a_budget_that_whole_rollouts_change_noticeably_is_told(env_steps, told)
 
 def test_the_next_round_is_told_what_the_policies_do_and_the_report_shows_it(tmp_path) -> None:
     with ModelServer([SPEED, HEIGHT, HEIGHT]) as server:
-        run = rewardsmith.design_reward(asking(server.url, rounds=2), runs=tmp_path)
+        run = rewardsmith.design_reward(asking(server.url, method="eureka", rounds=2), runs=tmp_path)
         told = server.requests[2]["messages"][-1]["content"]
     best = max((c for c in run.candidates if c.proposal.round == 1), key=lambda c: c.score)
     facts = best.episodes

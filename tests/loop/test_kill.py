@@ -93,7 +93,8 @@ def essence(run: RunSummary) -> str:
     """Everything a run found out, without wall times."""
     candidates = [c.model_dump(mode="json") for c in run.candidates]
     final = {id: r.model_dump(mode="json") for id, r in run.final.items()}
-    return json.dumps(_timeless([candidates, final, run.best, [f.text for f in run.feedbacks]]), sort_keys=True)
+    told = [[f.text for f in feedbacks] for feedbacks in run.feedbacks]
+    return json.dumps(_timeless([candidates, final, run.best, told]), sort_keys=True)
 
 
 def _timeless(value: object) -> object:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from rewardsmith.analyze.course import Course
@@ -97,6 +96,8 @@ def component_facts(watched: Watched, course: Course | None = None) -> tuple[Com
 
 def rank_correlation(a: Tensor, b: Tensor) -> float | None:
     """Spearman's rank correlation of two (E,) series; None below three pairs or where one does not vary."""
+    from scipy.stats import rankdata  # here: it takes half a second to import, and a resumed run may need none of it
+
     known = a.isfinite() & b.isfinite()
     a, b = a[known].double(), b[known].double()
     if len(a) < FEW or float(a.max() - a.min()) <= NOTHING or float(b.max() - b.min()) <= NOTHING:
