@@ -268,6 +268,8 @@ def _measure_of(known: Mapping[str, Row]) -> tuple[Measure | None, str]:
 
 
 def _against(row: Row, known: Mapping[str, Row], measure: Measure | None) -> Row:
+    if not any(row.scores["fitness"]):
+        return row  # nothing ran to its end: there is nothing to tell, not even "yet"
     found: dict[str, object] = {"versus": {name: _verdict(row, reference) for name, reference in known.items()}}
     if measure is not None:
         human, sparse = (getattr(known[name], measure).value for name in REFERENCES)
