@@ -6,6 +6,7 @@ from typing import Literal
 
 from rewardsmith.envs import is_installed
 from rewardsmith.errors import UsageError
+from rewardsmith.loop.methods import METHODS
 from rewardsmith.loop.summary import RunSummary
 from rewardsmith.store import made_here
 
@@ -33,6 +34,8 @@ def _reach(run: RunSummary, verb: Verb) -> list[str]:
     """What the run names beyond its own data."""
     config = run.config
     reach = [] if is_installed(config.env) else [f"the code of the environment {config.env.name!r}"]
+    if verb in GO_ON and config.method not in METHODS:
+        reach.append(f"the code of the method {config.method!r}")
     files = [*(_configured(run) if verb in GO_ON else ()), *(_metric_files(run) if verb != "export" else ())]
     reach += [f"the code in {file!r}" for file in dict.fromkeys(files)]
     if verb in GO_ON and config.model.llm != "builtin":

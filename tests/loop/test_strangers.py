@@ -117,6 +117,13 @@ def test_modules_and_folders_are_code(theirs, name) -> None:
         evaluated(theirs(tiny_config(env={"name": name})))
 
 
+@pytest.mark.parametrize(("method", "named"), [("their_methods:Own", True), ("eureka", False)])
+def test_a_method_of_their_own_is_code(theirs, method, named) -> None:
+    with pytest.raises(UsageError, match="not made here by you") as caught:
+        resumed(theirs(tiny_config(method=method)))
+    assert ("the code of the method 'their_methods:Own'" in caught.value.message) == named
+
+
 def test_keyword_arguments_of_a_gymnasium_id_need_consent(theirs) -> None:
     with pytest.raises(UsageError, match="the code of the environment"):
         evaluated(theirs(tiny_config(env={"name": "Hopper-v5", "kwargs": {"xml_file": "/etc/passwd"}})))
