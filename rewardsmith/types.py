@@ -324,7 +324,7 @@ class Analysis(Record):
 
 
 class Feedback(Record):
-    """What a designer is told about a candidate to start from; `best` is None while nothing could be trained."""
+    """What a designer is told of the candidate `about`, one to start from; None while nothing could be trained."""
 
-    best: str | None
+    about: str | None
     text: str

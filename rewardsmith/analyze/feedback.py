@@ -31,14 +31,14 @@ def build_feedback(
     """
     courses = {id: course_of(result) for id, result in results.items()}
     if best is not None and detail == "scalar":
-        return Feedback(best=best, text=_score(results[best]))
+        return Feedback(about=best, text=_score(results[best]))
     if best is None:
         parts = ["No reward could be trained to an evaluation yet."]
     else:
         parts = [about(analyses[best]) if best in analyses else _score(results[best])]
     if detail == "full":
         parts += [others(best, courses, results, analyses), refusals(verdicts)]
-    return Feedback(best=best, text="\n\n".join(part for part in parts if part))
+    return Feedback(about=best, text="\n\n".join(part for part in parts if part))
 
 
 def about(analysis: Analysis) -> str:

@@ -59,7 +59,7 @@ def report_data(run: RunSummary, *, budget_spent: bool = False) -> ReportData:
         references={id: run.final[id].members for id in (START, SPARSE) if id in run.final and id != run.best},
         final_members=final.members if final else (),
         feedbacks=tuple(
-            RoundFeedback(round=round, about=f.best or "", text=f.text)
+            RoundFeedback(round=round, about=f.about or "", text=f.text)
             for round, told in enumerate(run.feedbacks, 1)
             for f in told
         ),

@@ -84,7 +84,7 @@ class Steps:
         )
 
     def _assignment(self, sample: int, order: Order, known: Mapping[str, Proposal]) -> Assignment:
-        told = {f.best: f.text for f in self.feedbacks}
+        told = {f.about: f.text for f in self.feedbacks}
         parents = tuple(Parent(id, known[id].code, told.get(id, "")) for id in order.parents)
         return Assignment(sample=sample, edit=order.edit, idea=order.idea, parents=parents)
 
@@ -295,7 +295,7 @@ class Steps:
                 return []
             if round == 1:
                 carried = self._parts.carried
-                return [Feedback(best=START, text=carried.told).model_dump(mode="json")] if carried else []
+                return [Feedback(about=START, text=carried.told).model_dump(mode="json")] if carried else []
             wanted = dict.fromkeys(id for order in orders for id in order.parents)
             shown = [self.best_so_far(), *(id for id in wanted if id != self.best_so_far())]
             last = {id: v for id, v in self.verdicts.items() if self.proposals[id].round == round - 1}

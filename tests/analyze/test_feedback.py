@@ -31,7 +31,7 @@ def refused(id, message="imports os", hint="remove it"):
 def test_full_feedback():
     results = [trained("a", 0.5, 1.0, near=1.0, far=0.01), trained("b", 0.0, 9.0, far=2.0), trained("c", 0.2, 0.0)]
     made = feedback(results, "a", [refused("d"), refused("e"), refused("f", "no code", "")])
-    assert made.best == "a"
+    assert made.about == "a"
     assert "component near (mean per step): [1.00, 1.00, 1.00]" in made.text
     assert "'near' makes up 99% of what the components pay" in made.text
     assert made.text.index("- Success 0.20") < made.text.index("- Success 0.00, fitness 9.00. Components: far.")
@@ -46,7 +46,7 @@ def test_scalar_feedback_tells_the_score_alone():
 
 def test_nothing_trained():
     made = feedback([], None, [refused("d")])
-    assert made.best is None
+    assert made.about is None
     assert "imports os" in made.text
     crashed = TrainingResult(candidate="a", members=(member(state="crashed_env", error="boom"),))
     assert "no evaluation" in feedback([crashed], None).text

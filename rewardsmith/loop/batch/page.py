@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
-from jinja2 import Template as JinjaTemplate
 from markupsafe import Markup
 
 from rewardsmith.analyze.report.charts import DotRow, dot_plot
-from rewardsmith.analyze.report.text import clean
+from rewardsmith.analyze.report.html import render_html, resource
 from rewardsmith.loop.batch.cells import REFERENCE
 from rewardsmith.loop.batch.results import Measured, Row, Table
 from rewardsmith.loop.comparison import REFERENCES
 from rewardsmith.store import write_text
 from rewardsmith.types import Measure
 
+_HERE = "rewardsmith.loop.batch"
 STYLES = {"human": "human", "sparse": "ref"}
 TONES = {"better": "good", "worse": "bad", "cannot tell yet": "open"}
 
@@ -32,21 +27,17 @@ def write_page(table: Table, path: Path) -> None:
 
 def render_page(table: Table) -> str:
     """One self-contained page. Every text in `table` may be hostile: it is escaped, and what is invisible is shown."""
-    style = files("rewardsmith.analyze.report").joinpath("style.css").read_text(encoding="utf-8") + _resource(
-        "page.css"
-    )
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    style = resource("rewardsmith.analyze.report", "style.css") + resource(_HERE, "page.css")
     rows = (*table.rows, *table.references)
-    return _template().render(
+    return render_html(
+        resource(_HERE, "page.html.j2"),
+        style=style,
         table=table,
         rows=rows,
         failed=any(row.failures for row in rows),
         names=REFERENCES,
         plots=[(env, measure, _plot(table, env, measure)) for env, measure in _shown(table)],
         tones=TONES,
-        style=Markup(style),
-        policy=policy,
     )
 
 
@@ -80,19 +71,3 @@ def _measure(row: Row, measure: Measure) -> Measured | None:
 
 def _rows_in(table: Table, env: str) -> Sequence[Row]:
     return [row for row in (*table.rows, *table.references) if row.env == env]
-
-
-@cache
-def _template() -> JinjaTemplate:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_visible
-    )
-    return environment.from_string(_resource("page.html.j2"))
-
-
-def _visible(value: object) -> object:
-    return clean(str(value)) if not isinstance(value, (Markup, int, float)) else value
-
-
-def _resource(name: str) -> str:
-    return files("rewardsmith.loop.batch").joinpath(name).read_text(encoding="utf-8")

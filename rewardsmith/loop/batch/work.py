@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import platform
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,7 +66,7 @@ def _bring_to_its_end(folder: ExperimentFolder, state: CellState, cell_workers: 
     except RewardsmithError as error:
         _fail(folder, state, error.message, tell)
     except Exception as error:  # a bug must not take the other cells with it
-        log.error("%s: %s", cell, traceback.format_exc())
+        log.exception("%s failed", cell)
         _fail(folder, state, f"{type(error).__name__}: {error}", tell)
     else:
         folder.write(state.model_copy(update={"state": "finished", "reason": ""}))
