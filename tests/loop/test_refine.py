@@ -108,7 +108,7 @@ def test_the_first_prompt_has_the_wish_the_start_and_what_was_seen(refined) -> N
     best = refined.before.candidate(refined.before.best)
     assert best.analysis.reflection in told
     assert f"The person also asks: {WISH} (met when: " in told
-    assert "nearly works: do not start over" in told
+    assert "Keep the structure of the reward above: do not start over" in told
     everything = json.dumps(messages)
     assert "def episode" not in everything and "def step" not in everything
 
