@@ -90,6 +90,9 @@ class DesignConfig(Record):
         le=FRESH_SEED,
         description="Seeds of each finalist of a race at most, paid with the steps that dropped candidates left.",
     )
+    stop_when_solved: bool = Field(
+        default=False, description="No further round once a reward always succeeds (99 % of fresh episodes, all seeds together)."
+    )
     seed: int = Field(default=0, ge=0, description="Root of every random stream of the run.")
     summaries: bool = Field(
         default=False, description="Have the language model sum up what the analyzer found, for the next round."

@@ -99,6 +99,9 @@ def design(
     rounds: Annotated[
         int | None, typer.Option("--rounds", "--iterations", min=1, help="Default: the method's, often 2.")
     ] = None,
+    stop_when_solved: Annotated[
+        bool, typer.Option("--stop-when-solved", help="No further round once a reward always succeeds.")
+    ] = False,
     candidates: Annotated[
         int | None, typer.Option(min=1, help="Rewards proposed a round. Default: the method's, often 8.")
     ] = None,
@@ -182,6 +185,7 @@ def design(
             strict_replay=strict,
         ),
         "rounds": rounds,
+        "stop_when_solved": stop_when_solved,
         "candidates": candidates,
         "train": train,
         "summaries": summaries,

@@ -47,6 +47,9 @@ class Steps:
         for round in range(1, self._config.rounds + 1):
             self._parts.observe(RoundStarted(f"round {round} of {self._config.rounds}"))
             yield round
+            if self._config.stop_when_solved and any(outcome.solved for outcome in self.outcomes(round)):
+                self._parts.say("solved: no further round")
+                return
 
     # --- propose ---------------------------------------------------------------------------------------------------
 

@@ -174,6 +174,18 @@ def test_lineage_is_recorded_and_the_next_round_is_told_what_edits_did(tmp_path)
     assert "What earlier changes did" not in prompts[2], "there was nothing to learn from yet"
 
 
+def test_a_run_may_end_when_its_task_is_solved(tmp_path, monkeypatch) -> None:
+    told: list[object] = []
+    tiny = {"candidates": 1, "seeds": 1, "final_seeds": 0, "rounds": 2, "videos": False, "stop_when_solved": True}
+    monkeypatch.setattr("rewardsmith.loop.outcome.SOLVED", 0.0)
+    run = rewardsmith.design_reward(tiny_config(**tiny), runs=tmp_path, observe=told.append)
+    assert run.finished and {c.proposal.round for c in run.candidates} == {1}
+    assert any("solved: no further round" in str(event) for event in told)
+    monkeypatch.setattr("rewardsmith.loop.outcome.SOLVED", 1.1)
+    run = rewardsmith.design_reward(tiny_config(**tiny), runs=tmp_path)
+    assert {c.proposal.round for c in run.candidates} == {1, 2}
+
+
 def test_numbers_are_tuned_without_asking_anybody(tmp_path) -> None:
     run = rewardsmith.design_reward(tiny_config(candidates=8, rounds=2, seeds=1), runs=tmp_path)
     (tuned,) = (c for c in run.candidates if c.proposal.edit == "tune")
