@@ -22,6 +22,10 @@ def check(
     interface: Annotated[
         Path | None, typer.Option(help="Features and action as JSON instead of an environment (see docs/contract.md).")
     ] = None,
+    own_task: Annotated[
+        bool,
+        typer.Option("--own-task", help="They are for a task of your own: the goal states of the pack's do not count."),
+    ] = False,
     native: Annotated[
         bool, typer.Option("--native", help="Audit the environment's own reward instead of reward files.")
     ] = False,
@@ -56,14 +60,18 @@ def check(
         raise UsageError("--env and --interface exclude each other", hint="leave one of them away")
     from rewardsmith.loop.checking import check_files, critic_for
 
-    refused = False
-    with critic_for(env, interface, parse_kwargs(env_kwargs), allow_unsandboxed=allow_unsandboxed) as critic:
+    refused = misled = False
+    kwargs = parse_kwargs(env_kwargs)
+    with critic_for(env, interface, kwargs, own_task=own_task, allow_unsandboxed=allow_unsandboxed) as critic:
         for file, verdict in check_files(files, critic):
             refused |= not verdict.accepted
+            misled |= "direction.inverted" in {f.id for f in verdict.findings}
             if as_json:
                 print_json(_line(file, verdict))
             else:
                 _show(file, verdict)
+    if misled and not as_json:
+        results.print("Compared with the goal of the environment's pack. If it is another one, add --own-task.")
     if refused:
         raise typer.Exit(EXIT_NOTHING_ACCEPTABLE)
 

@@ -98,9 +98,14 @@ def resume_run(
     return drive(folder, config, observe=observe, approve_goal=approve_goal)
 
 
-def check_reward(code: str, env: str, *, env_kwargs: Mapping[str, object] | None = None) -> Verdict:
-    """Check one reward's source against an environment: safe, traceable, and sensible on recorded episodes."""
+def check_reward(
+    code: str, env: str, *, own_task: bool = False, env_kwargs: Mapping[str, object] | None = None
+) -> Verdict:
+    """Check one reward's source against an environment: safe, traceable, and sensible on recorded episodes.
+
+    With `own_task` it is for another task than the environment pack's, whose goal states say nothing then.
+    """
     from rewardsmith.loop.checking import critic_for
 
-    with critic_for(env, env_kwargs=env_kwargs) as critic:
+    with critic_for(env, env_kwargs=env_kwargs, own_task=own_task) as critic:
         return critic.check(code, candidate_id="reward").verdict

@@ -68,9 +68,13 @@ def critic_for(
     interface: Path | None = None,
     env_kwargs: Mapping[str, object] | None = None,
     *,
+    own_task: bool = False,
     allow_unsandboxed: bool = False,
 ) -> Iterator[Critic]:
     """A critic whose jail lives as long as the block.
+
+    Args:
+        own_task: the rewards are for another task than the pack's, whose goal states say nothing then.
 
     Raises: RewardsmithError: the environment or the interface file is at fault, or no jail can be built.
     """
@@ -86,9 +90,9 @@ def critic_for(
                 features,
                 jail,
                 bank=record_bank(environment, transitions=TRANSITIONS, seed=0),
-                goal_states=environment.goal_states(GOAL_STATES, np.random.default_rng(0)),
+                goal_states=None if own_task else environment.goal_states(GOAL_STATES, np.random.default_rng(0)),
                 simple=record_simple(environment, seed=0),
-                goal_ends=environment.goal_ends(environment.default_task),
+                goal_ends=environment.goal_ends(None if own_task else environment.default_task),
                 horizon=environment.horizon,
             )
         yield critic

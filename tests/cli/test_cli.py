@@ -81,6 +81,17 @@ def test_check_with_an_environment_accepts_a_good_reward(tmp_path, call_here) ->
     assert "accepted" in done.stdout
 
 
+def test_check_of_a_reward_for_another_task_than_the_packs(tmp_path, call_here) -> None:
+    (tmp_path / "stay.py").write_text(
+        "def compute_reward(obs, action, next_obs, *, place=-0.35):\n"
+        '    near = -(next_obs["position"] - place).abs()\n    return near, {"near": near}\n'
+    )
+    done = call_here("check", "stay.py", "--env", "mountain_car_continuous")
+    assert done.returncode == 1 and "direction.inverted" in done.stdout and "--own-task" in done.stdout
+    done = call_here("check", "stay.py", "--env", "mountain_car_continuous", "--own-task")
+    assert done.returncode == 0 and "direction.inverted" not in done.stdout, done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
