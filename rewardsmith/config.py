@@ -91,7 +91,7 @@ class DesignConfig(Record):
         description="Seeds of each finalist of a race at most, paid with the steps that dropped candidates left.",
     )
     stop_when_solved: bool = Field(
-        default=False, description="No further round once a reward succeeds in 99 % of fresh episodes (mean over seeds)."
+        default=False, description="No further round once a reward succeeds in 99 % of fresh episodes (all seeds)."
     )
     seed: int = Field(default=0, ge=0, description="Root of every random stream of the run.")
     summaries: bool = Field(
