@@ -1,4 +1,5 @@
 """Preferences: which of two items is better, and rewards learned from such judgements.
 
-`hierarchy.py` makes them from signals ranked by importance (HERON), without a scale for any of them.
+`ballots.py` holds what raters said, `utilities.py` how good each item is by their choices and what to ask next,
+`groups.py` raters who disagree (PAL); `hierarchy.py` makes judgements from signals ranked by importance (HERON).
 """
