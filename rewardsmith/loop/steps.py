@@ -44,11 +44,13 @@ class Steps:
 
     def rounds(self) -> Iterator[int]:
         """Round numbers from 1."""
-        for round in range(1, self._config.rounds + 1):
-            self._parts.observe(RoundStarted(f"round {round} of {self._config.rounds}"))
+        last = self._config.rounds
+        for round in range(1, last + 1):
+            self._parts.observe(RoundStarted(f"round {round} of {last}"))
             yield round
             if self._config.stop_when_solved and any(outcome.solved for outcome in self.outcomes(round)):
-                self._parts.say("solved: no further round")
+                if round < last:
+                    self._parts.say("solved: no further round")
                 return
 
     # --- propose ---------------------------------------------------------------------------------------------------
