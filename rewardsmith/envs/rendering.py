@@ -1,4 +1,4 @@
-"""Pictures without a display: MuJoCo through EGL or OSMesa (whichever works here), everything else through pygame.
+"""Pictures without a display: MuJoCo through EGL or OSMesa, or sketched where neither works; the rest through pygame.
 
 Nothing here is touched until the first picture is asked for; `MUJOCO_GL` set by the person is respected.
 """
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from rewardsmith.envs.physics import load_mujoco
+from rewardsmith.envs.sketch import MujocoSketch
 from rewardsmith.errors import EnvironmentFault
 
 _PROBE = "from mujoco.{gl} import GLContext; c = GLContext(16, 16); c.make_current(); c.free(); print('works')"
@@ -63,8 +64,8 @@ def _works(gl: str) -> bool:
 
 
 def can_render() -> str:
-    """Empty when MuJoCo pictures can be drawn here, else what is wrong and how to put it right."""
-    return "" if gl_backend() else f"MuJoCo cannot draw here: neither EGL nor OSMesa works; {_FIX}"
+    """Empty when MuJoCo can draw here, else what is wrong and how to put it right; pictures are sketches then."""
+    return "" if gl_backend() else f"MuJoCo's pictures are plain sketches: neither EGL nor OSMesa works; {_FIX}"
 
 
 class MujocoCamera:
@@ -127,12 +128,12 @@ class MujocoCamera:
 
 
 class MujocoArtist:
-    """Makes a `MujocoCamera` at the first picture and keeps it."""
+    """Makes a `MujocoCamera`, or a `MujocoSketch` where OpenGL does not work, at the first picture and keeps it."""
 
     def __init__(self, **camera: Any) -> None:
         """`camera`: the fields of a pack's [camera] section."""
         self._settings = camera
-        self._camera: MujocoCamera | None = None
+        self._camera: MujocoCamera | MujocoSketch | None = None
 
     def draw(self, model: Any, state: np.ndarray, size: int) -> np.ndarray:
         """(size, size, 3) uint8 from an integration state (n,)."""
@@ -140,7 +141,8 @@ class MujocoArtist:
             import copy
 
             own = copy.copy(model)
-            self._camera = MujocoCamera(own, camera=_mjv_camera(own, **self._settings), size=size)
+            camera = _mjv_camera(own, **self._settings)
+            self._camera = (MujocoCamera if gl_backend() else MujocoSketch)(own, camera=camera, size=size)
         self._camera.move_sites(model.site_pos)
         return self._camera.draw(state)
 
