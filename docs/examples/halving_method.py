@@ -1,6 +1,6 @@
 """A search method of one's own: every round asks for half as many rewards, all from the two best so far.
 
-Run it from the folder that it lies in: `rewardsmith design hopper --method halving_method:Halving`
+Run it from the folder that it lies in: `PYTHONPATH=. rewardsmith design hopper --method halving_method:Halving`
 """
 
 from __future__ import annotations

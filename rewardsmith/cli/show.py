@@ -40,7 +40,7 @@ def show_run(run: RunSummary) -> None:
 GOAL_KINDS = {
     "pack": "the pack's own metric",
     "metric_file": "your metric",
-    "model": "written by the model, accepted by you, frozen before any reward existed",
+    "model": "written by the model, frozen before any reward existed",
     "people": "people's rankings",
     "native": "the environment's own",
 }

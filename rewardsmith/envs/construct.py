@@ -76,7 +76,7 @@ def _not_found(name: str, said: str) -> str:
     close = get_close_matches(name, [*packs, *gym.registry], n=3, cutoff=0.5)
     lowered = {known.lower(): known for known in [*packs, *gym.registry]}
     close = close or [lowered[match] for match in get_close_matches(name.lower(), lowered, n=3, cutoff=0.5)]
-    guess = f"; did you mean {', '.join(close)}?" if close else ""
+    guess = f"; did you mean {', '.join(close)}?" if close else "."
     return (
         f"unknown environment {name!r}{guess} It is no pack ({', '.join(packs)}), no folder, and Gymnasium says: {said}"
     )

@@ -13,7 +13,7 @@ from rewardsmith.loop.failing import nothing_acceptable
 from rewardsmith.loop.final import add_reference, film, retrain_winner
 from rewardsmith.loop.goal import ApproveGoal, settle_task
 from rewardsmith.loop.goal_writing import settle
-from rewardsmith.loop.methods import load_method
+from rewardsmith.loop.methods import load_method, require_method
 from rewardsmith.loop.parts import Parts, attempt, open_configured
 from rewardsmith.loop.report import write_report
 from rewardsmith.loop.search import search
@@ -49,7 +49,7 @@ def _preflight(config: DesignConfig) -> Environment:
         ppo = PpoConfig.for_environment(environment, **config.training)
         if ppo.device != "native":
             environment.make_device_world(1, device=ppo.device, captured=False)
-    load_method(config.method)
+    require_method(config)
     if config.model.llm != "builtin":
         open_configured(config.model, Path("desk"))
     elif config.review_rounds and config.review_llm is None:

@@ -17,7 +17,7 @@ from rewardsmith.envs import Environment
 from rewardsmith.llm import ChatModel, Message, estimate_tokens
 from rewardsmith.loop.building import MORE_TIME, build
 from rewardsmith.loop.goal import settle_task
-from rewardsmith.loop.methods import load_method, templates_of
+from rewardsmith.loop.methods import load_method, require_method, templates_of
 from rewardsmith.loop.parts import BANK_TRANSITIONS, card_of, simple_steps
 from rewardsmith.loop.played import played_steps
 from rewardsmith.train import PpoConfig
@@ -52,6 +52,7 @@ class _NoModel:
 
 def plan_run(config: DesignConfig) -> Plan:
     """Raises: RewardsmithError: the environment, the task or the training settings are wrong."""
+    require_method(config)
     environment = build(config.env.name, config.env.kwargs, stall_s=config.stall_s, hint=MORE_TIME)
     ppo = PpoConfig.for_environment(environment, **config.training)
     task = settle_task(config, environment)

@@ -68,6 +68,15 @@ def test_unknown_methods_and_broken_ones_are_named() -> None:
         load_method("eurika")
     with pytest.raises(UsageError, match=r"no_such_module:Own cannot be imported.*no_such_module"):
         load_method("no_such_module:Own")
+    with pytest.raises(UsageError, match="did you mean Search"):
+        load_method("rewardsmith.loop.search:Serch")
+
+
+@pytest.mark.parametrize(("name", "command"), [("refine", "rewardsmith refine"), ("given", "rewardsmith train")])
+def test_methods_of_other_commands_are_refused_before_a_run_is_made(name, command, tmp_path) -> None:
+    with pytest.raises(UsageError, match=f"the method {name}") as caught:
+        rewardsmith.design_reward(tiny_config(method=name), runs=tmp_path)
+    assert command in caught.value.hint and not list(tmp_path.iterdir())
 
 
 def test_eureka_changes_the_best_of_all_rounds() -> None:

@@ -16,7 +16,7 @@ from rewardsmith.loop.batch.experiment import REFERENCE_SEED, BudgetEntry, EnvEn
 from rewardsmith.loop.building import MORE_TIME, build
 from rewardsmith.loop.comparison import REFERENCES
 from rewardsmith.loop.goal import settle_task
-from rewardsmith.loop.methods import load_method, settings_of
+from rewardsmith.loop.methods import load_method, require_method, settings_of
 from rewardsmith.loop.parts import open_configured
 from rewardsmith.stats import MIN_SEEDS
 from rewardsmith.train import PpoConfig
@@ -157,6 +157,7 @@ def _design(
     except ValidationError as error:
         where = f"[[variant]] {variant.name}" if variant.name else "[design]"
         raise UsageError(f"{where}: {problems_in(error)}", hint="docs/configuration.md") from None
+    require_method(config)
     if config.final_seeds * len(experiment.seeds) < MIN_SEEDS:
         raise UsageError(
             f"{config.final_seeds} final_seeds in each of {len(experiment.seeds)} repetitions give no interval",

@@ -24,6 +24,10 @@ METHODS = {
     "refine": "rewardsmith.loop.methods.refine:Refine",
     "given": "rewardsmith.loop.methods.given:Given",
 }
+OF_COMMANDS = {  # methods that other commands use: the setting that those fill in, and which command it is
+    "refine": ("refines", 'rewardsmith refine RUN "WISH"'),
+    "given": ("rewards", "rewardsmith train ENV REWARD"),
+}
 NEED_A_MODEL = ("review_rounds", "summaries")  # settings that ask a language model
 
 
@@ -34,11 +38,23 @@ def load_method(name: str) -> Callable[[DesignConfig], Method]:
         raise UsageError(unknown("method", name, known), hint="or name a class of yours as module:Class")
     module, _, attribute = known.get(name, name).partition(":")
     try:
-        return getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        found = import_module(module)
+    except ImportError as error:
         raise UsageError(
             f"the method {name} cannot be imported: {error}", hint="is its folder in PYTHONPATH, its package installed?"
         ) from error
+    if not hasattr(found, attribute):
+        classes = [key for key, value in vars(found).items() if isinstance(value, type)]
+        raise UsageError(f"the method {name} cannot be imported: {unknown('class', attribute, classes)}")
+    return getattr(found, attribute)
+
+
+def require_method(config: DesignConfig) -> None:
+    """Raises: UsageError: there is no such method, or it is one that another command uses."""
+    load_method(config.method)
+    setting, command = OF_COMMANDS.get(config.method, ("method", ""))
+    if not getattr(config, setting):
+        raise UsageError(f"the method {config.method} does not design from nothing", hint=command)
 
 
 def settings_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
