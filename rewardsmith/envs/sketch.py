@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from rewardsmith.envs.physics import load_mujoco
 
 SHARPER = 2  # drawn so much larger and scaled down, which smooths edges
-SKY, GROUND, LINE = (226, 232, 240), (148, 163, 184), (203, 213, 225)
+SKY, LINE = (226, 232, 240), (203, 213, 225)
 NEAR = 0.05  # metres before the camera, below which nothing is drawn
 GRID = 12  # lines of the ground to each side
 VISIBLE_GROUPS = 3  # geoms of groups 0 to 2, as MuJoCo's own viewer shows them
@@ -79,8 +79,6 @@ class MujocoSketch:
 
     def _hull_of(self, geom: int) -> np.ndarray:
         """Points (N, 3), in the geom's frame, that what is seen of it lies between: of its mesh, or of its box."""
-        from scipy.spatial import ConvexHull
-
         model = self._model
         middle, half = model.geom_aabb[geom][:3], model.geom_aabb[geom][3:]
         if model.geom_type[geom] != self._kinds["mjGEOM_MESH"]:
@@ -88,7 +86,7 @@ class MujocoSketch:
         mesh = int(model.geom_dataid[geom])
         first = int(model.mesh_vertadr[mesh])
         points = model.mesh_vert[first : first + int(model.mesh_vertnum[mesh])].astype(np.float64)
-        return points[ConvexHull(points).vertices]
+        return points if (corners := _corners_of(points)) is None else corners
 
     def _view(self, size: int) -> View:
         mujoco, camera, model, data = self._mujoco, self._camera, self._model, self._data
@@ -185,14 +183,19 @@ def _line(view: View, size: int, ends: np.ndarray, radius: float, color: Sequenc
 
 
 def _hull(view: View, size: int, corners: np.ndarray, color: Sequence[float]) -> Iterator[Outline]:
+    points, depth = view.project(corners, size)
+    if depth.min() > NEAR and (outline := _corners_of(points)) is not None:
+        yield Outline(outline, float(depth.mean()), _paint(color))
+
+
+def _corners_of(points: np.ndarray) -> np.ndarray | None:
+    """Those of (N, 2 or 3) points that the others lie between; None where they are flat, as a plate seen edge-on."""
     from scipy.spatial import ConvexHull, QhullError
 
-    points, depth = view.project(corners, size)
-    if depth.min() > NEAR:
-        try:
-            yield Outline(points[ConvexHull(points).vertices], float(depth.mean()), _paint(color))
-        except QhullError:  # seen edge-on: nothing to fill
-            return
+    try:
+        return points[ConvexHull(points).vertices]
+    except QhullError:
+        return None
 
 
 def _paint(color: Sequence[float]) -> tuple[int, int, int]:

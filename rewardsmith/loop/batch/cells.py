@@ -87,8 +87,6 @@ def plan_experiment(experiment: Experiment) -> Plan:
         EnvironmentFault: an environment is unknown or cannot be built.
     """
     for method in experiment.methods:
-        if method == "given":
-            raise UsageError("the method `given` designs nothing", hint="rewardsmith train compares reward files")
         load_method(method)
     for model in experiment.models:
         if model.llm != "builtin":

@@ -52,9 +52,10 @@ def load_method(name: str) -> Callable[[DesignConfig], Method]:
 def require_method(config: DesignConfig) -> None:
     """Raises: UsageError: there is no such method, or it is one that another command uses."""
     load_method(config.method)
-    setting, command = OF_COMMANDS.get(config.method, ("method", ""))
-    if not getattr(config, setting):
-        raise UsageError(f"the method {config.method} does not design from nothing", hint=command)
+    if config.method in OF_COMMANDS:
+        setting, command = OF_COMMANDS[config.method]
+        if not getattr(config, setting):
+            raise UsageError(f"the method {config.method} does not design from nothing", hint=command)
 
 
 def settings_of(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
