@@ -279,7 +279,8 @@ class RungStanding(Record):
     """How a candidate stood at one rung of a race, and why it went on or did not.
 
     `cut` is the candidate in the last place that goes on for certain. From it and better: `ahead`. Below it goes on
-    whose interval overlaps its own (`close`) while there is room (else `crowded_out`); the others are `behind`.
+    whose interval overlaps its own (`close`) while there is room (else `crowded_out`), and whom racing drops in no case
+    (`spared`); the others are `behind`.
     """
 
     env_steps: int  # of each member so far
@@ -289,14 +290,14 @@ class RungStanding(Record):
     success: Estimate
     fitness: Estimate
     over: Literal["seeds", "episodes, not seeds"]  # what the intervals were made from
-    verdict: Literal["ahead", "close", "crowded_out", "behind"]
+    verdict: Literal["ahead", "close", "spared", "crowded_out", "behind"]
     cut: str
     cut_measure: Measure  # by which this candidate was compared with the cut
     cut_score: Estimate
 
     @property
     def kept(self) -> bool:
-        return self.verdict in ("ahead", "close")
+        return self.verdict in ("ahead", "close", "spared")
 
 
 class TrainingResult(Record):

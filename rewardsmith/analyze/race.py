@@ -8,6 +8,7 @@ from rewardsmith.types import Estimate, RungStanding, TrainingResult
 _ENDINGS = {
     "ahead": "",
     "close": "; too close to call, so it went on",
+    "spared": "; it went on all the same, for the others are compared with it",
     "crowded_out": "; too close to call, but no more could go on",
     "behind": "",
 }

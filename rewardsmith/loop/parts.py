@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -243,9 +243,15 @@ class Parts:
         return LocalEngine(workers=self.config.workers, stall_s=self.config.stall_s)
 
     def train(
-        self, key: str, programs: Mapping[str, Path], *, seeds: Sequence[int], racing: bool | None = None
+        self,
+        key: str,
+        programs: Mapping[str, Path],
+        *,
+        seeds: Sequence[int],
+        racing: bool | None = None,
+        spared: Collection[str] = (),
     ) -> dict[str, TrainingResult]:
-        """Train candidates x seeds as one population, once: `key` names the record."""
+        """Train candidates x seeds as one population, once: `key` names the record. Racing drops none of `spared`."""
 
         def make() -> dict:
             if not programs:
@@ -267,6 +273,7 @@ class Parts:
                 racing=RacingConfig(
                     enabled=self.config.racing if racing is None else racing, finalist_seeds=self.config.finalist_seeds
                 ),
+                spared=spared,
                 on_point=lambda member, point: self.observe(PointMeasured(*member, point)),
                 on_rung=self._tell_rung,
                 affords=self.affords,

@@ -41,6 +41,7 @@ class Steps:
         self.analyses: dict[str, Analysis] = {}
         self.feedbacks: list[Feedback] = []  # of this round
         self._known_to_critic: set[str] = set()
+        self._start = START if self._config.refines is not None else None  # what every change is compared with
 
     def rounds(self) -> Iterator[int]:
         """Round numbers from 1."""
@@ -241,11 +242,14 @@ class Steps:
     # --- train and analyze -----------------------------------------------------------------------------------------
 
     def train(self, round: int, ids: Sequence[str]) -> dict[str, TrainingResult]:
-        """Train every accepted candidate on all search seeds, together."""
+        """Train every accepted candidate on all search seeds, together; a reward that is refined always to the end."""
         for id in ids:
             self._parts.observe(CandidateChanged(id, CandidateState.TRAINING))
         results = self._parts.train(
-            f"round-{round}", {id: self._parts.graph_path(id) for id in ids}, seeds=range(self._config.seeds)
+            f"round-{round}",
+            {id: self._parts.graph_path(id) for id in ids},
+            seeds=range(self._config.seeds),
+            spared=[self._start] if self._start else [],
         )
         self.results.update(results)
         for id, result in results.items():
@@ -334,7 +338,7 @@ class Steps:
 
     def best_so_far(self) -> str | None:
         """Ranked by (success, fitness) of the clean evaluator, never by anything reward code wrote."""
-        return pick_best(self.results)
+        return pick_best(self.results, start=self._start)
 
     def _changed(self, id: str, detail: str = "") -> None:
         state = candidate_state(

@@ -189,10 +189,15 @@ def component_means(result: TrainingResult) -> dict[str, float]:
     return {name: float(np.mean([end[name] for end in ends])) for name in (ends[0] if ends else {})}
 
 
-def pick_best(results: Mapping[str, TrainingResult]) -> str | None:
-    """The id with the highest (success, fitness); ties go to the earlier id in the mapping."""
+def pick_best(results: Mapping[str, TrainingResult], *, start: str | None = None) -> str | None:
+    """The id with the highest (success, fitness); ties go to the earlier id in the mapping.
+
+    `start` is the reward that is refined, if one is: it stays the best as long as no episode of any other one succeeds,
+    which is to say meets every wish. Fitness knows nothing of wishes.
+    """
     scored = {id: score for id, result in results.items() if (score := score_of(result)) is not None}
-    return max(scored, key=lambda id: scored[id]) if scored else None
+    best = max(scored, key=lambda id: scored[id], default=None)
+    return start if start in scored and best is not None and scored[best][0] == 0 else best
 
 
 def best_members(results: Mapping[str, TrainingResult], count: int) -> list[Member]:
@@ -272,7 +277,7 @@ def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
     training = _trainings(journal, "round-")
     final = _trainings(journal, "final")
     finished = _read(journal, "finished", Finished)
-    best = finished.best if finished else pick_best(training)
+    best = finished.best if finished else pick_best(training, start=START if config.refines is not None else None)
     repaired = {p.repair_of for p in proposals}
     screenings = [_read(journal, key, Screened) for key in _rounds(journal, "screening")]
     screened = {id for s in screenings if s for id in s.scores if id not in s.kept}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,6 +32,7 @@ def train_population(
     out: Path | str,
     name: str = "training",
     racing: bool | RacingConfig = True,
+    spared: Collection[str] = (),
     seed_root: int = 0,
     timeout_s: float | None = None,
     on_point: OnPoint | None = None,
@@ -48,6 +49,7 @@ def train_population(
         out: the run folder: members in candidates/<id>/seeds/<k>/, job files in jobs/<name>/.
         name: names this training within the run.
         racing: False trains every candidate to the end.
+        spared: candidates that no rung drops, for the others are compared with them.
         seed_root: root of all random streams; members of the same seed share theirs across candidates.
         timeout_s: wall time of one job (a shard up to its next rung), None for no limit.
         on_point: told of every evaluation, from another thread, while it runs.
@@ -79,7 +81,8 @@ def train_population(
             active = [m for m in active if results[m].state == "trained"]
             if iteration == plan.total or not active:
                 break
-            standings = judge(_by_candidate({m: r for m, r in results.items() if r.state != "dropped"}), config)
+            undropped = _by_candidate({m: r for m, r in results.items() if r.state != "dropped"})
+            standings = judge(undropped, config, spared=spared)
             for candidate, standing in standings.items():
                 races[candidate].append(standing)
             for member in active:

@@ -9,7 +9,7 @@ best arm identification and hyperparameter optimization", 2016, give the halving
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -75,26 +75,32 @@ def standing(members: Sequence[MemberResult]) -> Standing:
     return Standing(len(scores) - len(members), float(success), float(fitness))
 
 
-def judge(candidates: Mapping[str, Sequence[MemberResult]], config: RacingConfig) -> dict[str, RungStanding]:
+def judge(
+    candidates: Mapping[str, Sequence[MemberResult]], config: RacingConfig, *, spared: Collection[str] = ()
+) -> dict[str, RungStanding]:
     """Who goes on after a rung and why, best first.
 
     The best `keep` part goes on for certain. A candidate below the cut goes on while its interval overlaps that of the
     last one above it, but never more than the `at_most` part: a rung always drops some. Candidates of which no member
-    trains any more are out and do not count.
+    trains any more are out and do not count. Those `spared` go on whatever their scores; the others race among
+    themselves, as if these were not there.
     """
     alive = {c: ms for c, ms in candidates.items() if any(m.state == "trained" for m in ms)}
     standings = {c: standing(ms) for c, ms in alive.items()}
     ranked = sorted(alive, key=lambda c: (standings[c], c), reverse=True)
-    most = max(1, math.floor(config.at_most * len(ranked)))
-    certain = min(most, max(1, math.ceil(config.keep * len(ranked))))
+    racing = [c for c in ranked if c not in spared] or ranked
+    most = max(1, math.floor(config.at_most * len(racing)))
+    certain = min(most, max(1, math.ceil(config.keep * len(racing))))
     judged: dict[str, RungStanding] = {}
     room = most - certain
     for place, id in enumerate(ranked, start=1):
-        cut = ranked[certain - 1]
+        cut = racing[certain - 1]
         measure = "success" if standings[id].success != standings[cut].success else "fitness"
         own, other = _estimate(alive[id], measure), _estimate(alive[cut], measure)
         verdict = "ahead"
-        if place > certain:
+        if cut in judged and id in spared:
+            verdict = "spared"
+        elif cut in judged:
             close = own.low <= other.high and other.low <= own.high
             verdict = "behind" if not close else "close" if room else "crowded_out"
             room -= verdict == "close"

@@ -162,6 +162,12 @@ def test_refining_starts_from_the_reward_that_is_there() -> None:
     assert {(o.edit, o.parents) for o in method.ask(3)} == {("tweak", ("b",))}
 
 
+def test_refining_goes_on_from_no_change_that_meets_no_wish() -> None:
+    method = search("refine", from_reward="code", candidates=3)
+    method.tell([outcome(START, 0.0, fitness=1.0), outcome("a", 0.0, fitness=9.0)])
+    assert {(o.edit, o.parents) for o in method.ask(2)} == {("restructure", (START,))}
+
+
 # --- in runs -------------------------------------------------------------------------------------------------------
 
 

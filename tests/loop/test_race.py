@@ -24,8 +24,8 @@ def test_a_race_is_told_and_asks_the_budget(tmp_path, monkeypatch) -> None:
     results = field(a=3.0, b=2.0, c=1.0)
     standings = judge(results, RacingConfig(keep=0.5, at_most=0.7))
 
-    def race(*args, racing, on_rung, affords, **kwargs) -> dict[str, TrainingResult]:
-        asked.append((racing.enabled, racing.finalist_seeds, affords(10_000), affords(10_001)))
+    def race(*args, racing, spared, on_rung, affords, **kwargs) -> dict[str, TrainingResult]:
+        asked.append((racing.enabled, racing.finalist_seeds, list(spared), affords(10_000), affords(10_001)))
         on_rung(Rung(100, standings, (1, 2)))
         return {c: TrainingResult(candidate=c, members=tuple(m), race=(standings[c],)) for c, m in results.items()}
 
@@ -34,10 +34,10 @@ def test_a_race_is_told_and_asks_the_budget(tmp_path, monkeypatch) -> None:
     parts = Parts(folder, config, events.append)
     parts.task = Task(env=EnvSpec(name=ENV), words="", goal=Goal(kind="native"))
     try:
-        trained = parts.train("round-1", dict.fromkeys("abc", tmp_path), seeds=[0])
+        trained = parts.train("round-1", dict.fromkeys("abc", tmp_path), seeds=[0], spared=["a"])
     finally:
         parts.close()
-    assert asked == [(True, 3, True, False)]
+    assert asked == [(True, 3, ["a"], True, False)]
     dropped = [e for e in events if isinstance(e, CandidateChanged)]
     assert [(e.candidate, e.state) for e in dropped] == [("c", CandidateState.DROPPED)]
     assert "fitness 1 [1, 1] against 2 [2, 2] of b at the cut" in dropped[0].detail

@@ -18,7 +18,8 @@ from rewardsmith.loop.goal import GoalAnswer, GoalProposal
 from rewardsmith.loop.refining import refine_run, refined_config
 from rewardsmith.loop.summary import START, RunSummary, load_run
 from rewardsmith.store import RunFolder
-from rewardsmith.types import Check, Goal
+from rewardsmith.train import train_population
+from rewardsmith.types import CandidateState, Check, Goal, TrainingResult
 from tests.helpers.model_server import ModelServer
 from tests.loop.conftest import EngineHere
 from tests.loop.runs import GOAL, HEIGHT, SPEED, asking, reply, tiny_config
@@ -94,7 +95,7 @@ def refine(before: RunSummary, runs: Path, script: list[str], wish: str = WISH, 
 def refined(base, tmp_path_factory) -> Refined:
     """That run with a wish, and the comparison on a fresh seed, which the change is made to win."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "pick_best", lambda results: "r1s1" if results else None)
+        patch.setattr(steps, "pick_best", lambda results, **_: "r1s1" if results else None)
         return refine(base, tmp_path_factory.mktemp("refined"), [SLOW, SLOWER], candidates=1, final_seeds=1)
 
 
@@ -195,6 +196,30 @@ def test_a_check_file_works_without_any_model(built_in, tmp_path, monkeypatch) -
     with pytest.raises(UsageError, match=r"slow\.py"):
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another-user"))
         rewardsmith.resume_run(run.root)
+
+
+def test_the_start_is_never_dropped_and_stays_the_best_when_no_change_meets_the_wish(
+    built_in, tmp_path, monkeypatch
+) -> None:
+    spared: list[list[str]] = []
+
+    def told(*args, **options) -> dict[str, TrainingResult]:
+        spared.append(list(options["spared"]))
+        return train_population(*args, **options)
+
+    monkeypatch.setattr(parts, "train_population", told)
+    file = tmp_path / "slow.py"
+    file.write_text(CHECK_FILE.replace("< 0.04\n", "< -1\n"))
+    training = {"evaluations": 4}
+    run = refine_run(built_in.root, WISH, check=file, runs=tmp_path, candidates=3, racing=True, training=training)
+    start, *changes = run.candidates
+    assert spared == [[START]]
+    assert {m.state for m in start.training.members} == {"trained"}
+    assert any(c.state == CandidateState.DROPPED for c in changes)
+    trained = [c for c in changes if c.score]
+    assert {c.score[0] for c in (start, *trained)} == {0.0}
+    assert max(c.score for c in trained) > start.score, "one is fitter, and meets the wish no more than it"
+    assert run.best == START and run.unchanged
 
 
 def test_a_check_that_only_the_journal_names_needs_consent(built_in, tmp_path) -> None:

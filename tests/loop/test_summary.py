@@ -78,6 +78,17 @@ def test_success_decides_before_fitness() -> None:
     assert pick_best({"c": results["c"]}) is None
 
 
+def test_a_refined_reward_stays_the_best_as_long_as_no_change_succeeds() -> None:
+    start, fitter = result(member(success=0.0, fitness=1.0)), result(member(success=0.0, fitness=9.0))
+    met = result(member(success=0.1, fitness=-9.0))
+    assert pick_best({"start": start, "a": fitter}) == "a"
+    assert pick_best({"start": start, "a": fitter}, start="start") == "start"
+    assert pick_best({"start": start, "a": fitter, "b": met}, start="start") == "b"
+    failed = result(member("diverged", success=0.0))
+    assert pick_best({"start": failed, "a": fitter}, start="start") == "a", "something has to be the best"
+    assert pick_best({"start": failed}, start="start") is None
+
+
 def test_the_score_is_the_mean_over_seeds_that_trained_to_the_end() -> None:
     score = score_of(
         result(member(success=1.0, fitness=2.0), member(success=0.0, fitness=4.0), member("diverged", 1.0))

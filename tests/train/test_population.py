@@ -136,6 +136,19 @@ def test_racing_drops_and_the_survivors_do_not_notice(tmp_path: Path) -> None:
     assert all(r.race == () for r in whole.values())
 
 
+def test_who_is_spared_trains_to_the_end_with_as_many_seeds_as_finalists(tmp_path: Path) -> None:
+    programs = graphs(tmp_path, start=FAR, a=NEAR, b=NEAR, c=NEAR, d=NEAR)
+    raced = train(tmp_path / "raced", programs, InProcess(), racing=RACE)
+    assert {m.state for m in raced["start"].members} == {"dropped"}, "it is the weakest"
+    spared = train(tmp_path / "spared", programs, InProcess(), racing=RACE, spared=["start"])
+    assert spared["start"].race[0].verdict == "spared" and spared["start"].race[0].place == 5
+    finalists = [c for c, r in spared.items() if {m.state for m in r.members} == {"trained"}]
+    assert len(finalists) == 3 and "start" in finalists
+    # the dropped left 2 candidates x 2 seeds x 240 steps: 960, which do not pay 3 finalists x 1 seed x 360
+    assert {len(spared[c].members) for c in finalists} == {2}
+    assert sum(m.env_steps for r in spared.values() for m in r.members) <= 10 * 360
+
+
 def test_a_race_interrupted_anywhere_ends_the_same(tmp_path: Path) -> None:
     programs = graphs(tmp_path, a=NEAR, b=FAR, c=NEAR, d=FAR)
     options = {"racing": RACE}

@@ -44,6 +44,28 @@ def test_a_rung_always_drops_to_three_quarters(count: int) -> None:
     assert len(survivors(tied)) == (max(1, int(count * 0.75)) if count else 0)
 
 
+@pytest.mark.parametrize("fitness", [-1.0, 2.0, 9.0])
+@pytest.mark.parametrize("others", [1, 2, 6])
+def test_who_is_spared_goes_on_and_takes_nobodys_place(others: int, fitness: float) -> None:
+    rivals = field(**{chr(97 + i): float(i) for i in range(others)})
+    judged = judge({**field(start=fitness), **rivals}, RacingConfig(), spared=["start"])
+    alone = judge(rivals, RacingConfig())
+    assert judged["start"].kept and [c for c, s in judged.items() if s.kept and c != "start"] == survivors(rivals)
+    assert {c: (s.verdict, s.cut) for c, s in judged.items() if c != "start"} == {
+        c: (s.verdict, s.cut) for c, s in alone.items()
+    }
+    below = judged["start"].place > judged[judged["start"].cut].place
+    assert judged["start"].verdict == ("spared" if below else "ahead")
+    assert ("it went on all the same" in why(judged["start"])) == below
+
+
+def test_who_is_spared_may_be_all_that_is_left_and_is_out_when_it_failed() -> None:
+    start = field(start=1.0)
+    dead = [m.model_copy(update={"state": "diverged"}) for m in start["start"]]
+    assert judge(start, RacingConfig(), spared=["start"])["start"].verdict == "ahead"
+    assert "start" not in judge({**field(a=1.0), "start": dead}, RacingConfig(), spared=["start"])
+
+
 def test_success_comes_before_fitness() -> None:
     candidates = {
         "fit": [member("fit", 0, [(0.0, 100.0)] * 4)],

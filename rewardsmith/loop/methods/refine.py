@@ -1,6 +1,7 @@
 """Refine: a reward that works, and a wish. What is there is changed as little as possible.
 
-round 1: small changes of the given reward; later: small changes of the best, or larger ones where nothing helped
+round 1: small changes of the given reward; later: small changes of the best, or larger ones where nothing helped,
+which includes that no episode meets every wish
 """
 
 from __future__ import annotations
@@ -21,6 +22,6 @@ class Refine(Search):
         if round == 1:
             start = Order(edit="new", id=START, code=self.config.from_reward or "")
             return [start, *[Order(edit="tweak", parents=(START,))] * count]
-        best = self.best.id if self.best else START
+        best = self.best.id if self.best and self.best.success else START
         edit = "restructure" if best == START else "tweak"
         return [Order(edit=edit, parents=(best,))] * count
