@@ -98,6 +98,11 @@ def record_bank(
     )
 
 
+def most_recorded(transitions: int, horizon: int) -> int:
+    """Env steps that recording so many `transitions` takes at most: what is dropped is younger than one episode."""
+    return transitions + ROWS * horizon
+
+
 def _require_paid(env: Environment, native_reward: Tensor) -> None:
     """Raises: EnvironmentFault: the environment's own reward is not finite in some recorded steps."""
     bad = native_reward[~native_reward.isfinite()]

@@ -78,12 +78,13 @@ def _work(folder: ExperimentFolder, *, cell_workers: int | None) -> None:
 
 def _show_cost(cells: Sequence[Cell], *, as_json: bool) -> None:
     """Each run with the most it may take; runs that differ only in their seed are tried once."""
+    from rewardsmith.loop.batch.cells import with_reference_rewards
     from rewardsmith.loop.plan import Plan, plan_run
 
     plans: dict[object, Plan] = {}
     for cell in cells:
         if cell.labels not in plans:
-            plans[cell.labels] = plan_run(cell.config)
+            plans[cell.labels] = plan_run(with_reference_rewards(cell.config) if cell.is_reference else cell.config)
     if as_json:
         print_json(
             [

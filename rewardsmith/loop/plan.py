@@ -15,17 +15,17 @@ from rewardsmith.design.prompts import PromptLibrary
 from rewardsmith.engine import alive, watching
 from rewardsmith.envs import Environment
 from rewardsmith.llm import ChatModel, Message, estimate_tokens
+from rewardsmith.loop.ahead import steps_ahead, trained_at_most
 from rewardsmith.loop.building import MORE_TIME, build
 from rewardsmith.loop.goal import settle_task
 from rewardsmith.loop.methods import load_method, require_method, templates_of
-from rewardsmith.loop.parts import BANK_TRANSITIONS, card_of, simple_steps
-from rewardsmith.loop.played import played_steps
-from rewardsmith.train import PpoConfig
+from rewardsmith.loop.parts import card_of
 from rewardsmith.types import Goal, Record, Task
 
 REPLY_TOKENS = 700  # a typical reply: a short plan and a reward of 30 lines
 TRAINING_SHARE = 2.0  # wall time of training, as a multiple of stepping the environment alone
 SAMPLE_S = 0.5
+TRIED_ENVS = 16  # side by side, as PPO's default has it
 
 
 class Plan(Record):
@@ -54,7 +54,7 @@ def plan_run(config: DesignConfig) -> Plan:
     """Raises: RewardsmithError: the environment, the task or the training settings are wrong."""
     require_method(config)
     environment = build(config.env.name, config.env.kwargs, stall_s=config.stall_s, hint=MORE_TIME)
-    ppo = PpoConfig.for_environment(environment, **config.training)
+    steps = steps_ahead(config, environment)
     task = settle_task(config, environment)
     model: ChatModel | None = None if config.model.llm == "builtin" else _NoModel()  # type: ignore[assignment]
     prompts: list[tuple[str, str]] = []
@@ -68,32 +68,26 @@ def plan_run(config: DesignConfig) -> Plan:
         designer = ModelDesigner(model, method=templates_of(load_method(config.method)), sign_only=config.sign_only)
         prompts.append(("round 1", _text(designer.messages(context, Assignment(parents=parents)))))
     proposals = config.rounds * config.candidates
-    trained = config.rounds * min(config.candidates, config.train or config.candidates)
     goal_calls = int(task is None)
     reviews = config.review_rounds
     fewest = proposals * (1 + min(reviews, 1)) + goal_calls
     most = proposals * (1 + config.repairs + 2 * reviews) + 4 * goal_calls  # a review may send the reward back
     if config.summaries:
-        fewest, most = fewest + config.rounds, most + trained
+        fewest, most = fewest + config.rounds, most + trained_at_most(config)
     calls = (fewest, most) if model else (0, 0)
     prompt = estimate_tokens(prompts[-1][1]) if prompts else 0
     each = prompt + REPLY_TOKENS if prompts else 0
-    played = played_steps(environment, trained * config.seeds)
-    recorded = BANK_TRANSITIONS + simple_steps(environment) + played
-    steps = (trained * config.seeds + 2 * config.final_seeds) * ppo.env_steps + recorded
-    search = f"{trained} candidates x {config.seeds} seeds x {ppo.env_steps:,}"
-    final = f" + 2 rewards x {config.final_seeds} fresh seeds x {ppo.env_steps:,}" if config.final_seeds else ""
     workers = config.workers or os.cpu_count() or 1
     with watching(f"trying the speed of {environment.name}", stall_s=config.stall_s, hint=MORE_TIME):
-        speed = steps_per_second(environment, ppo)
+        speed = steps_per_second(environment, TRIED_ENVS)
     return Plan(
         prompts=tuple(prompts),
         model_calls=calls,
         tokens=(calls[0] * each, calls[1] * each),
         usd=_dollars(config.model.usd_per_million, prompt, calls),
-        env_steps=steps,
-        steps_are=f"{search}{final} + {recorded:,} recorded for critic and analyzer",
-        minutes=TRAINING_SHARE * steps / (speed * workers) / 60,
+        env_steps=steps.total,
+        steps_are=steps.told,
+        minutes=(TRAINING_SHARE * steps.training + steps.evaluation + steps.recording) / (speed * workers) / 60,
         workers=workers,
     )
 
@@ -106,9 +100,9 @@ def _dollars(prices: tuple[float, float] | None, prompt: int, calls: tuple[int, 
     return calls[0] * each, calls[1] * each
 
 
-def steps_per_second(environment: Environment, ppo: PpoConfig) -> float:
+def steps_per_second(environment: Environment, num_envs: int) -> float:
     """How fast one core steps this environment, measured for half a second."""
-    world = environment.make_world(ppo.num_envs)
+    world = environment.make_world(num_envs)
     try:
         world.reset(np.arange(world.num_envs), np.arange(world.num_envs, dtype=np.uint64))
         action = torch.zeros((world.num_envs, *world.action.shape), dtype=getattr(torch, world.action.dtype))

@@ -79,6 +79,15 @@ def test_a_dry_run_lists_the_runs_and_makes_none(call, tmp_path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_dry_run_counts_the_references(call, tmp_path) -> None:
+    (tmp_path / "experiment.toml").write_text(TINY + SETTINGS)
+    code, out, _ = call("batch", "experiment.toml", "--dry-run", "--json")
+    assert code == 0
+    references, *designs = json.loads(out)
+    assert references["method"] == "reference"
+    assert 2 * 3 * 1024 < references["env_steps"] < designs[0]["env_steps"]
+
+
 def test_a_failed_run_sets_the_exit_code(call, tmp_path) -> None:
     assert call("batch", "experiment.toml")[0] == 0
     found = plan(tmp_path, TWO)

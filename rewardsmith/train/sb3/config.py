@@ -84,6 +84,14 @@ class Sb3Config(BaseModel):
         except ValidationError as error:
             raise UsageError(f"settings of {algo}: {problems_in(error)}") from error
 
+    @property
+    def most_steps(self) -> int:
+        """Env steps that a seed is trained for at most: whole rollouts, or whole bouts of collecting, only."""
+        name = "n_steps" if ALGORITHMS[self.algo].on_policy else "train_freq"
+        default = inspect.signature(algorithm_class(self.algo).__init__).parameters[name].default
+        at_once = self.num_envs * int(self.arguments[name] if name in self.arguments else default)
+        return -(-self.env_steps // at_once) * at_once
+
 
 def check_actions(algo: str, action: ActionSpec) -> None:
     """Raises: UsageError: the algorithm cannot handle such actions."""
