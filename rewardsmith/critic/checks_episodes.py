@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rewardsmith.critic.checks_values import MIN_ENDS
-from rewardsmith.critic.evidence import Evidence, Inconclusive
+from rewardsmith.critic.evidence import NO_GOALS, Evidence, Inconclusive
 from rewardsmith.critic.findings import check
 from rewardsmith.critic.sample import Sample
 
@@ -130,7 +130,7 @@ def dying_pays(evidence: Evidence) -> str | None:
 
 def win_rate(evidence: Evidence) -> float:
     if evidence.goals is None:
-        raise Inconclusive("this environment has no goal states to compare with")
+        raise Inconclusive(NO_GOALS)
     return evidence.goal_win_rate
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rewardsmith.critic.checks_episodes import DOUBTFUL, MIN_ENDS, recorded, win_rate
-from rewardsmith.critic.evidence import SHAPING_GAMMA, Evidence, Inconclusive, evaluate_rows
+from rewardsmith.critic.evidence import NO_GOALS, SHAPING_GAMMA, Evidence, Inconclusive, evaluate_rows
 from rewardsmith.critic.findings import check
 from rewardsmith.critic.sample import Sample
 
@@ -61,7 +61,7 @@ class Visits:
         """Raises: Inconclusive: no goal states, or what they pay depends on the way there."""
         recorded(evidence)
         if evidence.goals is None:
-            raise Inconclusive("this environment has no goal states to compare with")
+            raise Inconclusive(NO_GOALS)
         if evidence.program.remembers:
             raise Inconclusive("what staying in goal states pays depends on the memory of the way there")
         self._program = evidence.program

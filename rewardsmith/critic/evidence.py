@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SHAPING_GAMMA = 0.99
 PROBE_ROWS = 256
+NO_GOALS = "no goal states of this task are known to compare with"
 
 
 class Inconclusive(Exception):

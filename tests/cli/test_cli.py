@@ -90,6 +90,7 @@ def test_check_of_a_reward_for_another_task_than_the_packs(tmp_path, call_here) 
     assert done.returncode == 1 and "direction.inverted" in done.stdout and "--own-task" in done.stdout
     done = call_here("check", "stay.py", "--env", "mountain_car_continuous", "--own-task")
     assert done.returncode == 0 and "direction.inverted" not in done.stdout, done.stdout
+    assert "no goal states of this task" in done.stdout  # for the environment's own task there are some
 
 
 @pytest.mark.parametrize(
