@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from rewardsmith.envs.construct import bare_env
-from rewardsmith.envs.glyphs import OUTSIDE, REACH, STONE
+from rewardsmith.envs.glyphs import OUTSIDE, REACH
+from rewardsmith.envs.nle_pictures import square_pictures
 from rewardsmith.envs.rendering import resize
 from rewardsmith.envs.world import VecWorld
 from rewardsmith.errors import EnvironmentFault
@@ -102,7 +103,7 @@ class NleWorld(VecWorld):
         self._reward, self._success = self.native_reward.numpy(), self.info["is_success"].numpy()
         self._terminated, self._truncated = self.terminated.numpy(), self.truncated.numpy()
         self._t = np.zeros(num_envs, np.int64)
-        self._tiles: np.ndarray | None = None
+        self._pictures: np.ndarray | None = None
 
     def _field_array(self, field: str) -> np.ndarray:
         if field == END_STATUS:
@@ -148,17 +149,17 @@ class NleWorld(VecWorld):
         return self._featurize(fields)
 
     def render(self, id: int = 0, *, size: int = 256) -> np.ndarray:
-        """The map around the agent in NetHack's tiles."""
-        if self._tiles is None:
-            self._tiles = self._games[id].tiles()
+        """The map around the agent in NetHack's tiles, or in the terminal's characters where there are none."""
+        if self._pictures is None:
+            self._pictures = self._games[id].square_pictures()
         glyphs, (x, y) = self._arrays["glyphs"][id], self._arrays["blstats"][id, [_X, _Y]]
         rows, columns = (
             slice(start := min(max(at - shown // 2, 0), whole - shown), start + shown)
             for at, shown, whole in zip((y, x), _PICTURE, glyphs.shape, strict=True)
         )
-        tiles = self._tiles[glyphs[rows, columns]]
-        height, width = (count * side for count, side in zip(_PICTURE, tiles.shape[2:4], strict=True))
-        return resize(tiles.swapaxes(1, 2).reshape(height, width, 3), size)
+        squares = self._pictures[glyphs[rows, columns]]
+        height, width = (count * side for count, side in zip(_PICTURE, squares.shape[2:4], strict=True))
+        return resize(squares.swapaxes(1, 2).reshape(height, width, 3), size)
 
     def close(self) -> None:
         for game in self._games:
@@ -223,17 +224,9 @@ class _Game:
         if self._live is None:
             self._live = tuple(buffer.copy() for buffer in self._buffers)
 
-    def tiles(self) -> np.ndarray:
+    def square_pictures(self) -> np.ndarray:
         """Pictures by glyph, (glyphs, 16, 16, 3) uint8."""
-        nethack = importlib.import_module("nle.nethack")
-        height, width, colours = nethack.TILE_SHAPE
-        sheet = np.zeros((27 * height, 40 * width, colours), np.uint8)
-        self._env.nethack.setup_tiles()
-        self._env.nethack.get_tileset(sheet)
-        tiles = sheet.reshape(27, height, 40, width, colours).swapaxes(1, 2).reshape(-1, height, width, colours)
-        by_glyph = tiles[np.asarray(nethack.glyph2tile)]
-        by_glyph[STONE] = 0
-        return by_glyph
+        return square_pictures(self._env.nethack)
 
     def close(self) -> None:
         self._env.close()

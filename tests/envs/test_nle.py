@@ -16,7 +16,7 @@ import torch
 
 pytest.importorskip("minihack", reason="minihack is not installed")
 
-from rewardsmith.envs import glyphs, list_packs, resolve_env
+from rewardsmith.envs import glyphs, list_packs, nle_pictures, resolve_env
 from rewardsmith.envs.construct import bare_env
 from rewardsmith.envs.nle_world import NleWorld, nle_env
 from rewardsmith.errors import EnvironmentFault, MissingExtra
@@ -289,6 +289,39 @@ def test_pictures_show_the_agent_and_outlast_the_game():
     for move in (NORTH, EAST):
         world.step(torch.tensor([move]))
     assert world.terminated[0] and world.render(size=272).std() > 5
+
+
+def test_without_tiles_pictures_show_the_terminals_characters(monkeypatch):
+    """The same squares as with tiles, each different thing another picture; `@` is brighter than a square of floor."""
+    world = world_of("MiniHack-Navigation-Custom-v0", des_file=lava())
+    world.reset(np.array([0]), seeds(3))
+    tiled = world.render(size=272)
+    monkeypatch.setattr(world._games[0]._env.nethack, "get_tileset", lambda sheet: 1 / 0)
+    world._pictures = None
+    written = world.render(size=272)
+    assert written.shape == tiled.shape and not np.array_equal(written, tiled)
+    here, beside = written[80:96, 128:144], written[80:96, 112:128]
+    assert here.mean() > 3 * beside.mean() > 0
+    assert not written[:64].any()  # stone
+
+
+def test_characters_are_those_of_the_terminal():
+    shown, env, seen = nle_pictures.glyph_characters(), stock("NetHackScore-v0"), set()
+    rng = np.random.default_rng(0)
+    for seed in range(4):
+        env.seed(seed, seed, reseed=False)
+        obs, _ = env.reset()
+        for _ in range(60):
+            glyphs_here = obs["glyphs"].ravel()
+            assert np.array_equal(shown[glyphs_here, 0], obs["chars"].ravel())
+            colors = obs["colors"].ravel() % 8  # 8 stands for no colour, which the terminal shows like 0
+            assert np.array_equal(shown[glyphs_here, 1] % 8, colors)
+            seen |= set(glyphs_here.tolist())
+            obs, _, done, *_ = env.step(int(rng.integers(env.action_space.n)))
+            if done:
+                break
+    env.close()
+    assert len(seen) > 20
 
 
 # --- the pack ----------------------------------------------------------------------------------------------------
