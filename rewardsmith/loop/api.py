@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rewardsmith.budget import BudgetLimits
 from rewardsmith.config import DesignConfig
+from rewardsmith.loop.beginning import drive_new
 from rewardsmith.loop.comparison import Comparison, compare_rewards, train_reward
 from rewardsmith.loop.driver import drive, start
 from rewardsmith.loop.events import Observer, Said, silent
@@ -59,7 +60,7 @@ def design_reward(
         method = str(options.pop("method", DesignConfig.model_fields["method"].default))
         config = DesignConfig(env=EnvSpec(name=env), words=words, **settings_of(method, options))
     folder = start(config, Path(runs))
-    return drive(folder, config_of(folder), observe=observe, approve_goal=approve_goal)
+    return drive_new(folder, observe=observe, approve_goal=approve_goal)
 
 
 def resume_run(

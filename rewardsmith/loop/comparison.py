@@ -9,11 +9,12 @@ from pathlib import Path
 from rewardsmith.config import DesignConfig
 from rewardsmith.engine import STALL_S
 from rewardsmith.errors import UsageError
+from rewardsmith.loop.beginning import drive_new
 from rewardsmith.loop.building import MORE_TIME, build
-from rewardsmith.loop.driver import drive, start
+from rewardsmith.loop.driver import start
 from rewardsmith.loop.events import Observer, silent
 from rewardsmith.loop.goal import ApproveGoal, accept_any_goal
-from rewardsmith.loop.summary import RunSummary, config_of
+from rewardsmith.loop.summary import RunSummary
 from rewardsmith.stats import Answer, decide
 from rewardsmith.store import read_text_file
 from rewardsmith.store.folder import slug
@@ -112,7 +113,7 @@ def _train_given(
         **options,  # type: ignore[arg-type]
     )
     folder = start(config, Path(runs))
-    return drive(folder, config_of(folder), observe=observe, approve_goal=approve_goal)
+    return drive_new(folder, observe=observe, approve_goal=approve_goal)
 
 
 def _source(reward: str | Path, references: Mapping[str, str], env: str) -> str:

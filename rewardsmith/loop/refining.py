@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 from rewardsmith.analyze.feedback import build_feedback
 from rewardsmith.config import DesignConfig
 from rewardsmith.errors import UsageError
+from rewardsmith.loop.beginning import drive_new
 from rewardsmith.loop.carried import KEY, Carried
-from rewardsmith.loop.driver import drive, start
+from rewardsmith.loop.driver import start
 from rewardsmith.loop.events import Observer, Said, silent
 from rewardsmith.loop.goal import ApproveGoal, accept_any_goal
 from rewardsmith.loop.goal_writing import GOAL, check_from_file, check_name, files_of
 from rewardsmith.loop.methods import settings_of
-from rewardsmith.loop.summary import Candidate, RunSummary, config_of, load_run
+from rewardsmith.loop.summary import Candidate, RunSummary, load_run
 from rewardsmith.loop.trust import require_trust
 from rewardsmith.store import read_text_inside
 from rewardsmith.types import Criterion, Task
@@ -63,7 +64,7 @@ def refine_run(
         journal.put(KEY, carried.model_dump(mode="json"))
     if not before.finished:
         observe(Said(f"{before.id} is not finished: this starts from its best reward so far"))
-    return drive(folder, config_of(folder), observe=observe, approve_goal=approve_goal)
+    return drive_new(folder, observe=observe, approve_goal=approve_goal)
 
 
 def refined_config(

@@ -32,7 +32,7 @@ from rewardsmith.loop.goal import GoalAnswer
 from rewardsmith.loop.played import EPISODES
 from rewardsmith.loop.summary import RunSummary, load_run
 from rewardsmith.resources import resource_root
-from rewardsmith.store import RunFolder
+from rewardsmith.store import RunFolder, list_runs
 from rewardsmith.train import PpoConfig
 from rewardsmith.types import CandidateState
 from tests.helpers.model_server import Fault, ModelServer
@@ -273,6 +273,7 @@ def test_a_reward_to_start_from_that_is_none_stops_before_anything_is_asked(tmp_
         with pytest.raises(RewardRefused, match="the reward to start from is refused"):
             rewardsmith.design_reward(asking(server.url, from_reward="import os\n"), runs=tmp_path)
         assert server.requests == []
+    assert list_runs(tmp_path) == [], "else it would be the latest run"
 
 
 @pytest.mark.parametrize(
@@ -298,6 +299,7 @@ def test_mistakes_in_a_packs_files_show_before_anything_is_asked(tmp_path, file,
         with pytest.raises(EnvironmentFault, match=said):
             rewardsmith.design_reward(asking(server.url, env={"name": str(pack)}, final_seeds=1), runs=tmp_path)
         assert server.requests == []
+    assert list_runs(tmp_path) == []
 
 
 def test_an_environment_that_does_not_exist_asks_no_model(tmp_path) -> None:

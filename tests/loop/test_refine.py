@@ -12,12 +12,12 @@ import pytest
 import rewardsmith
 from rewardsmith.analyze.report import ReportHeadline, Scores
 from rewardsmith.analyze.report.headline import verdict_of
-from rewardsmith.errors import RunError, UsageError
+from rewardsmith.errors import EnvironmentFault, RunError, UsageError
 from rewardsmith.loop import parts, steps
 from rewardsmith.loop.goal import GoalAnswer, GoalProposal
 from rewardsmith.loop.refining import refine_run, refined_config
 from rewardsmith.loop.summary import START, RunSummary, load_run
-from rewardsmith.store import RunFolder
+from rewardsmith.store import RunFolder, list_runs
 from rewardsmith.train import train_population
 from rewardsmith.types import CandidateState, Check, Goal, TrainingResult
 from tests.helpers.model_server import ModelServer
@@ -248,6 +248,14 @@ def test_what_cannot_be_checked_is_refused_before_a_run_is_made(built_in, tmp_pa
     with pytest.raises(UsageError, match=says):
         refine_run(built_in.root, wish, check=path, runs=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_check_that_fails_on_recorded_episodes_leaves_no_run(built_in, tmp_path) -> None:
+    path = tmp_path / "check.py"
+    path.write_text(CHECK_FILE.replace("velocity", "gone"))
+    with pytest.raises(EnvironmentFault, match=r"check.py, line 4: .*'gone'"):
+        refine_run(built_in.root, WISH, check=path, runs=tmp_path / "runs")
+    assert list_runs(tmp_path / "runs") == []
 
 
 def test_a_wish_is_made_once_and_a_run_without_a_best_reward_cannot_be_refined(refined, tmp_path) -> None:

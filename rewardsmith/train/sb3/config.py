@@ -88,8 +88,8 @@ class Sb3Config(BaseModel):
     def most_steps(self) -> int:
         """Env steps that a seed is trained for at most: whole rollouts, or whole bouts of collecting, only."""
         name = "n_steps" if ALGORITHMS[self.algo].on_policy else "train_freq"
-        default = inspect.signature(algorithm_class(self.algo).__init__).parameters[name].default
-        at_once = self.num_envs * int(self.arguments[name] if name in self.arguments else default)
+        default: int = inspect.signature(algorithm_class(self.algo).__init__).parameters[name].default
+        at_once = self.num_envs * int(self.arguments.get(name, default))
         return -(-self.env_steps // at_once) * at_once
 
 
