@@ -38,8 +38,8 @@ def nothing_acceptable(run: RunSummary) -> NothingAcceptable:
 
 def reason(candidate: Candidate) -> str:
     """The first thing that explains a candidate's state, in one line; empty where nothing has to be explained."""
-    if candidate.proposal.failure:
-        return candidate.proposal.failure
+    if said := candidate.proposal.failure or candidate.screened:
+        return said
     if candidate.verdict and not candidate.verdict.accepted:
         return next((f.message for f in candidate.verdict.findings if f.severity == "refuse"), "")
     return ending(candidate.training) if candidate.training else ""

@@ -134,6 +134,7 @@ def _candidate(candidate: Candidate, *, recorded: bool) -> ReportCandidate:
         repair_of=proposal.repair_of,
         thoughts=proposal.thoughts,
         failure=proposal.failure,
+        screened=candidate.screened,
         findings=candidate.verdict.findings if candidate.verdict else (),
         members=candidate.training.members if candidate.training else (),
         race=candidate.training.race if candidate.training else (),

@@ -77,6 +77,19 @@ class Screened(Record):
     scores: dict[str, float | None]
     inconclusive: str
 
+    def why(self, id: str) -> str:
+        """Why an accepted reward is not trained; empty for those that are."""
+        if id in self.kept or id not in self.scores:
+            return ""
+        if self.inconclusive:
+            return f"not trained: which is better nobody can tell ({self.inconclusive}), so those that differ most were"
+        own = self.scores[id]
+        if own is None:
+            return "not trained: what it pays in recorded episodes cannot be compared with the metric"
+        kept = [score for other in self.kept if (score := self.scores.get(other)) is not None]
+        those = f"{min(kept):.2f} to {max(kept):.2f}" if kept else "unknown"
+        return f"not trained: it agrees with the metric by {own:.2f} on recorded episodes, those kept by {those}"
+
 
 class WishesMet(Record):
     """The record of how far a reward's policies meet the person's wishes: shares of recorded episodes."""
@@ -94,6 +107,7 @@ class Candidate(Record):
     training: TrainingResult | None = None
     analysis: Analysis | None = None
     episodes: EpisodeFacts | None = None  # what recorded episodes of its policies show
+    screened: str = ""  # why it is not trained, where screening left it out
     state: CandidateState = CandidateState.PROPOSED
 
     @property
@@ -280,7 +294,7 @@ def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
     best = finished.best if finished else pick_best(training, start=START if config.refines is not None else None)
     repaired = {p.repair_of for p in proposals}
     screenings = [_read(journal, key, Screened) for key in _rounds(journal, "screening")]
-    screened = {id for s in screenings if s for id in s.scores if id not in s.kept}
+    screened = {id: why for s in screenings if s for id in s.scores if (why := s.why(id))}
     candidates = tuple(
         Candidate(
             proposal=p,
@@ -288,6 +302,7 @@ def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
             training=training.get(p.id),
             analysis=analyses[p.id],
             episodes=_read(journal, f"candidate/{p.id}/episodes", EpisodeFacts),
+            screened=screened.get(p.id, ""),
             state=CandidateState.SCREENED
             if p.id in screened
             else candidate_state(p, verdicts[p.id], training.get(p.id), best=best, finished=finished is not None),

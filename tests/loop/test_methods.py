@@ -14,6 +14,7 @@ import rewardsmith
 from rewardsmith.analyze.feedback import SUMMARY
 from rewardsmith.config import DesignConfig
 from rewardsmith.errors import UsageError
+from rewardsmith.loop.failing import reason
 from rewardsmith.loop.methods import METHODS, load_method, settings_of, templates_of
 from rewardsmith.loop.methods.refine import START
 from rewardsmith.loop.outcome import Outcome
@@ -215,7 +216,10 @@ def test_many_are_proposed_and_few_are_trained(tmp_path) -> None:
     states = [c.state for c in run.candidates]
     assert sum(c.training is not None for c in run.candidates) == 2
     assert states.count(CandidateState.SCREENED) >= 2
-    assert "screened" in (run.root / "report.html").read_text()
+    page = (run.root / "report.html").read_text()
+    assert "screened" in page
+    for screened in (c for c in run.candidates if c.state == CandidateState.SCREENED):
+        assert reason(screened).startswith("not trained: ") and screened.screened in page
     again = rewardsmith.resume_run(run.root)
     assert again.candidates == run.candidates
 

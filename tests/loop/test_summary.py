@@ -4,6 +4,7 @@ import pytest
 
 from rewardsmith.loop.summary import (
     Headline,
+    Screened,
     candidate_state,
     component_means,
     decide,
@@ -122,3 +123,13 @@ def test_few_seeds_get_no_interval() -> None:
     assert "no interval" in describe([0.5, 0.7])
     assert describe([]) == "not measured"
     assert "over 3 seeds" in describe([0.1, 0.2, 0.3])
+
+
+def test_what_is_screened_out_says_why() -> None:
+    scores = {"a": 0.5, "b": 0.4, "c": 0.1, "d": None}
+    told = Screened(kept=("a", "b"), scores=scores, inconclusive="")
+    assert [told.why(id) for id in ("a", "never seen")] == ["", ""]
+    assert "by 0.10 on recorded episodes, those kept by 0.40 to 0.50" in told.why("c")
+    assert "cannot be compared" in told.why("d")
+    none = Screened(kept=("a",), scores=dict.fromkeys("ab"), inconclusive="all episodes score the same")
+    assert none.why("b").endswith("(all episodes score the same), so those that differ most were")

@@ -43,6 +43,7 @@ class ReportCandidate(Record):
     repair_of: str | None = None
     thoughts: str = ""  # what the designer said around the code
     failure: str = ""  # why no code could be had
+    screened: str = ""  # why it was not trained, where screening left it out
     findings: tuple[Finding, ...] = ()
     members: tuple[MemberResult, ...] = ()
     race: tuple[RungStanding, ...] = ()  # its standings at the rungs it came to

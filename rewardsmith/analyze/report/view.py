@@ -191,6 +191,7 @@ def _spark_scale(data: ReportData) -> SparkScale:
 
 def _candidate(c: ReportCandidate, data: ReportData, anchors: dict[str, str], scale: SparkScale) -> CandidateView:
     state, tone, about = STATES[c.state]
+    about = c.screened or about
     scores = kept_scores(c.members)
     is_best = c.id == data.best
     style = "best" if is_best else "plain"
