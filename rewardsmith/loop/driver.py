@@ -13,7 +13,7 @@ from rewardsmith.loop.failing import nothing_acceptable
 from rewardsmith.loop.final import add_reference, film, retrain_winner
 from rewardsmith.loop.goal import ApproveGoal, settle_task
 from rewardsmith.loop.goal_writing import settle
-from rewardsmith.loop.methods import load_method, require_method
+from rewardsmith.loop.methods import make_method, require_method
 from rewardsmith.loop.parts import Parts, attempt, open_configured
 from rewardsmith.loop.report import write_report
 from rewardsmith.loop.search import search
@@ -100,6 +100,7 @@ def drive(folder: RunFolder, config: DesignConfig, *, observe: Observer, approve
     Raises:
         BudgetSpent: a budget ran out; the report of what there is has been written, and the run can be resumed.
         NothingAcceptable: no candidate trained to the end.
+        UsageError: the person's own method is at fault; the run can be resumed once it is mended.
         Interrupted: Ctrl-C.
     """
     if config.tensorboard:
@@ -111,7 +112,8 @@ def drive(folder: RunFolder, config: DesignConfig, *, observe: Observer, approve
             settle(parts, approve_goal)
             _tell_budget(parts)
             _look_ahead(parts)
-            best = search(load_method(config.method)(config), Steps(parts))
+            fix = f"nothing is lost, so then go on: rewardsmith resume {folder.root}"
+            best = search(make_method(config, fix=fix), Steps(parts))
             if best is not None:
                 retrain_winner(parts, best)
                 if config.videos:

@@ -43,7 +43,7 @@ class Search:
         self.scored: list[Outcome] = []
 
     def ask(self, round: int) -> Sequence[Order]:
-        raise NotImplementedError
+        raise NotImplementedError("write `def ask(self, round)`, which returns a list of Order")
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         trained = [o for o in outcomes if o.score is not None and all(map(math.isfinite, o.score))]
