@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from rewardsmith.cli.console import print_json, progress, results, wash
 from rewardsmith.cli.design import AsJson, Runs
-from rewardsmith.errors import RunError, UsageError
+from rewardsmith.errors import RunError, UsageError, unknown
+
+if TYPE_CHECKING:
+    from rewardsmith.store import RunFolder
+
+COMPARED = "name two runs or more (ids, folders or latest), or one experiment: rewardsmith report --compare RUN RUN"
 
 
 def report(
@@ -77,17 +82,13 @@ def _compare(names: list[str], runs: Path, *, as_json: bool) -> None:
     from rewardsmith.loop.batch.table import experiment_table, runs_table
     from rewardsmith.loop.summary import load_run
 
-    experiment = _experiment(names[0], runs) if len(names) == 1 else None
-    if experiment is not None:
-        folder = ExperimentFolder(experiment)
+    experiments, found = _compared(list(dict.fromkeys(names)), runs)
+    if experiments:
+        folder = ExperimentFolder(experiments[0])
         table, page = experiment_table(folder), folder.page_path
-    elif len(names) > 1:
-        found = [load_run(name, runs=runs) for name in dict.fromkeys(names)]
-        table, page = runs_table(found), found[0].root.parent / "compare.html"
     else:
-        raise UsageError(
-            "there is nothing to compare", hint="rewardsmith report --compare RUN RUN, or an experiment's folder"
-        )
+        summaries = [load_run(run.root) for run in found]
+        table, page = runs_table(summaries), found[0].root.parent / "compare.html"
     write_page(table, page)
     if as_json:
         print_json(table.model_dump(mode="json"))
@@ -96,11 +97,50 @@ def _compare(names: list[str], runs: Path, *, as_json: bool) -> None:
         results.print(f"Page: {wash(str(page))}", soft_wrap=True)
 
 
+def _compared(names: list[str], runs: Path) -> tuple[list[Path], list[RunFolder]]:
+    """What is to be compared: the folder of one experiment, or those of several runs.
+
+    Raises: UsageError: there is nothing of such a name, there is only one run, or an experiment is not alone.
+    """
+    from rewardsmith.store import find_run, list_runs
+    from rewardsmith.store.folder import LATEST
+
+    experiments = [path for name in names if (path := _experiment(name, runs)) is not None]
+    if experiments and len(names) > 1:
+        raise UsageError(
+            f"{experiments[0].name} is an experiment, which is compared by itself, not with others",
+            hint=f"rewardsmith report --compare {experiments[0].name}, or name runs in it by their folders",
+        )
+    found = []
+    for name in names if not experiments else ():
+        try:
+            found.append(find_run(name, runs))
+        except RunError as error:
+            if Path(name).is_dir() or (runs / name).is_dir() or name == LATEST:
+                raise  # it says what is wrong with that folder
+            known = [*(run.id for run in list_runs(runs)), *_experiments(runs)]
+            raise UsageError(
+                unknown("run or experiment", name, known), hint=f"{COMPARED}; looked for in {runs}"
+            ) from error
+    if len(found) == 1:
+        raise UsageError(f"{found[0].id} is one run: there is nothing to compare it with", hint=COMPARED)
+    if not experiments and not found:
+        raise UsageError("there is nothing to compare", hint=COMPARED)
+    return experiments, found
+
+
 def _experiment(name: str, runs: Path) -> Path | None:
     """The folder of an experiment, by its path or its name."""
     from rewardsmith.loop.batch.folder import ExperimentFolder
 
     return next((path for path in (Path(name), runs / name) if ExperimentFolder.is_one(path)), None)
+
+
+def _experiments(runs: Path) -> list[str]:
+    """Names of all experiments in this folder."""
+    from rewardsmith.loop.batch.folder import ExperimentFolder
+
+    return [path.name for path in runs.iterdir() if ExperimentFolder.is_one(path)] if runs.is_dir() else []
 
 
 def register(app: typer.Typer) -> None:

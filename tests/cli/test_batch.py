@@ -16,6 +16,7 @@ from rewardsmith.cli import main
 from rewardsmith.loop.batch import work as working
 from rewardsmith.loop.batch.folder import ExperimentFolder
 from rewardsmith.loop.batch.pool import Pool
+from rewardsmith.store import RunFolder
 from tests.loop.batches import SETTINGS, TINY, plan, write_design
 from tests.loop.runs import ENV
 
@@ -105,8 +106,9 @@ def test_a_failed_run_sets_the_exit_code(call, tmp_path) -> None:
         (["batch", "gone.toml"], "gone.toml"),
         (["batch", "experiment.toml", "--workers", "0"], "--workers"),
         (["report", "--compare"], "nothing to compare"),
-        (["report", "--compare", "one"], "nothing to compare"),
-        (["report", "--compare", "one", "two"], "unknown run"),
+        (["report", "--compare", "one"], "unknown run or experiment 'one'"),
+        (["report", "--compare", "one", "two"], "unknown run or experiment 'one'"),
+        (["report", "--compare", "latest"], "there is no run in runs"),
         (["report", "one", "two"], "--compare"),
     ],
 )
@@ -115,6 +117,26 @@ def test_mistakes_are_named(call, arguments, says) -> None:
     assert code == 2
     assert says in err
     assert out == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["tinny"], "unknown run or experiment 'tinny'; did you mean tiny?"),
+        (["runs/tiny/RUN", "hoper-001"], "unknown run or experiment 'hoper-001'; did you mean hopper-001?"),
+        (["tiny", "runs/tiny/RUN"], "tiny is an experiment, which is compared by itself"),
+        (["runs/tiny/RUN"], "RUN is one run: there is nothing to compare it with"),
+        (["runs/tiny/RUN", "runs/tiny/RUN"], "RUN is one run: there is nothing to compare it with"),
+        (["runs/tiny/RUN", "runs/tiny/cells"], "cells is not a run"),
+    ],
+)
+def test_what_cannot_be_compared_is_named(call, tmp_path, names, says) -> None:
+    assert call("batch", "experiment.toml")[0] == 0
+    RunFolder.create(tmp_path / "runs", {}, env="hopper")
+    run = next(path.parent.name for path in sorted((tmp_path / "runs" / "tiny").glob("*/run.json")))
+    code, out, err = call("report", "--compare", *(name.replace("RUN", run) for name in names))
+    assert (code, out) == (2, "")
+    assert says.replace("RUN", run) in " ".join(err.split())
 
 
 @pytest.mark.slow
