@@ -32,8 +32,7 @@ def batch(
 ) -> None:
     """Run an experiment: environments x methods x models x seeds. Started again, it goes on where it stopped."""
     log_to_stderr()
-    from rewardsmith.loop.batch.cells import plan_experiment
-    from rewardsmith.loop.batch.experiment import load_experiment
+    from rewardsmith.loop.batch.cells import plan_file
     from rewardsmith.loop.batch.folder import ExperimentFolder
     from rewardsmith.loop.batch.page import write_page
     from rewardsmith.loop.batch.pool import Pool, bound
@@ -42,7 +41,7 @@ def batch(
     if as_worker:
         _work(ExperimentFolder(file), cell_workers=1 if workers > 1 else None)
         return
-    plan = plan_experiment(load_experiment(file))
+    plan = plan_file(file)
     if dry_run:
         _show_cost(plan.cells, as_json=as_json)
         return

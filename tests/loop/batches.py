@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rewardsmith.config import DesignConfig
-from rewardsmith.loop.batch.cells import Plan, plan_experiment
-from rewardsmith.loop.batch.experiment import load_experiment
+from rewardsmith.loop.batch.cells import Plan, plan_file
 from rewardsmith.store import RunFolder
 from rewardsmith.types import Goal, Kept, MemberResult, Proposal, Task, TrainingResult, Verdict
 from tests.loop.runs import ENV, TINY_TRAINING
@@ -39,7 +38,7 @@ def plan(folder: Path, head: str = TINY, settings: str = SETTINGS) -> Plan:
     """The plan of an experiment file with this text."""
     path = folder / "experiment.toml"
     path.write_text(textwrap.dedent(head) + settings)
-    return plan_experiment(load_experiment(path))
+    return plan_file(path)
 
 
 def trained(id: str, scores: Scores) -> TrainingResult:

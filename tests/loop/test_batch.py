@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rewardsmith.errors import BudgetSpent, EnvironmentFault, Interrupted, RunError, UsageError
+from rewardsmith.errors import BudgetSpent, EnvironmentFault, Interrupted, MissingExtra, RunError, UsageError
 from rewardsmith.loop.batch import work as working
-from rewardsmith.loop.batch.cells import Plan, plan_experiment
-from rewardsmith.loop.batch.experiment import load_experiment
+from rewardsmith.loop.batch.cells import Plan, plan_file
 from rewardsmith.loop.batch.folder import ExperimentFolder
 from rewardsmith.loop.batch.page import render_page
 from rewardsmith.loop.batch.pool import Pool, bound
@@ -66,7 +65,7 @@ def row(table: Table, **labels: str) -> Row:
 
 
 def test_the_example_in_the_documentation_makes_a_plan() -> None:
-    found = plan_experiment(load_experiment(ROOT / "docs" / "examples" / "experiment.toml"))
+    found = plan_file(ROOT / "docs" / "examples" / "experiment.toml")
     designs = [cell for cell in found.cells if not cell.is_reference]
     assert len(designs) == 3 * 2 * 3
     assert {cell.labels.env for cell in found.cells if cell.is_reference} == {"hopper", "reacher", "lunar_lander"}
@@ -129,8 +128,18 @@ def test_references_train_seeds_of_their_own_as_winners_do(tmp_path) -> None:
 )
 def test_mistakes_in_the_file_are_named(tmp_path, text, says) -> None:
     settings = "" if text == "nonsense" else SETTINGS
-    with pytest.raises((UsageError, EnvironmentFault), match=re.escape(says)):
+    with pytest.raises((UsageError, EnvironmentFault), match=re.escape(says)) as error:
         plan(tmp_path, text, settings)
+    assert str(error.value).count("experiment.toml") == 1, "which file it is"
+
+
+def test_a_missing_extra_is_named_with_its_cells(tmp_path, monkeypatch) -> None:
+    def missing(*args: object, **options: object) -> None:
+        raise MissingExtra("Stable-Baselines3", "sb3")
+
+    monkeypatch.setattr("rewardsmith.loop.batch.cells.Sb3Config.for_environment", missing)
+    with pytest.raises(MissingExtra, match=rf"{ENV} · eureka · builtin: Stable-Baselines3 is not installed"):
+        plan(tmp_path, TINY, SETTINGS.replace("[design]\n", '[design]\ntrainer = "sb3"\n'))
 
 
 def test_goals_that_each_run_would_write_anew_are_refused(tmp_path, monkeypatch) -> None:

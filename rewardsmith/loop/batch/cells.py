@@ -12,7 +12,15 @@ from rewardsmith.budget import BudgetLimits
 from rewardsmith.config import DesignConfig
 from rewardsmith.envs import Environment
 from rewardsmith.errors import RewardsmithError, UsageError, problems_in
-from rewardsmith.loop.batch.experiment import REFERENCE_SEED, BudgetEntry, EnvEntry, Experiment, ModelEntry, Variant
+from rewardsmith.loop.batch.experiment import (
+    REFERENCE_SEED,
+    BudgetEntry,
+    EnvEntry,
+    Experiment,
+    ModelEntry,
+    Variant,
+    load_experiment,
+)
 from rewardsmith.loop.building import MORE_TIME, build
 from rewardsmith.loop.comparison import REFERENCES
 from rewardsmith.loop.goal import settle_task
@@ -76,6 +84,16 @@ class Plan(Record):
     name: str
     cells: tuple[Cell, ...]
     unreferenced: dict[str, str]
+
+
+def plan_file(path: Path) -> Plan:
+    """The grid of an experiment file. Raises: as `load_experiment` and `plan_experiment`; messages name the file."""
+    experiment = load_experiment(path)
+    try:
+        return plan_experiment(experiment)
+    except RewardsmithError as error:
+        error.message = f"{path}: {error.message}"
+        raise
 
 
 def plan_experiment(experiment: Experiment) -> Plan:
@@ -178,7 +196,8 @@ def _check(cell: Cell, environment: Environment) -> None:
         else:
             PpoConfig.for_environment(environment, **config.training)
     except RewardsmithError as error:
-        raise type(error)(f"{cell.labels}: {error.message}", hint=error.hint) from None
+        error.message = f"{cell.labels}: {error.message}"
+        raise
 
 
 def _why_no_references(config: DesignConfig, environment: Environment) -> str:
