@@ -37,13 +37,16 @@ def next_asked(questions: Sequence[Question], votes: Sequence[Vote], rater: str)
         known = {question.id: question for question in questions}
         old = [known[id] for id in dict.fromkeys(first[:-DISTANCE]) if id not in repeated and id in known]
         if old:
-            return _asked(old[0], rater, again=True)
+            return asked_of(old[0], rater, again=True)
     left = (question for question in questions if question.id not in first)
-    return next((_asked(question, rater) for question in left), None)
+    return next((asked_of(question, rater) for question in left), None)
 
 
-def _asked(question: Question, rater: str, *, again: bool = False) -> Asked:
-    """Raters see items in different orders, so that the place on the page favours none."""
+def asked_of(question: Question, rater: str, *, again: bool = False) -> Asked:
+    """A question as a rater is shown it, always in the same order.
+
+    Raters see items in different orders, so that the place on the page favours none.
+    """
     entropy = int(content_id([question.id, rater, again], length=16), 16)
     order = np.random.default_rng(entropy).permutation(len(question.items))
     return Asked(question, tuple(question.items[i] for i in order), again)
