@@ -19,7 +19,7 @@ from rewardsmith.engine.pulse import VARIABLE
 from rewardsmith.engine.watch import STALL_S
 from rewardsmith.errors import UsageError
 
-_ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _TAIL_BYTES = 4000
 _LOOK_S = 5.0  # between two looks at the signs of life
 
@@ -80,7 +80,7 @@ class _Child:
         self._pulse_path.unlink(missing_ok=True)  # of an earlier attempt
         self._last_sign: int | None = None
         self._started = self._heard = time.monotonic()
-        environment = {**os.environ, **dict.fromkeys(_ONE_THREAD, "1"), VARIABLE: str(self._pulse_path.absolute())}
+        environment = {**os.environ, **dict.fromkeys(ONE_THREAD, "1"), VARIABLE: str(self._pulse_path.absolute())}
         with self._log_path.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "rewardsmith.engine.child", str(os.getpid()), job.module, str(job.spec_path)],
@@ -144,7 +144,7 @@ class _Child:
         if code == 0 and _readable(self.job.result_path):
             return self._outcome("done", "")
         if code < 0:
-            reason = f"{self._name} was killed by {_signal_name(-code)}"
+            reason = f"{self._name} was killed by {signal_name(-code)}"
         elif code > 0:
             reason = f"{self._name} exited with {code}"
         elif self.job.result_path.exists():
@@ -177,7 +177,7 @@ def _readable(path: Path) -> bool:
     return True
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
+from PIL import Image
 
 from rewardsmith.envs.physics import load_mujoco
 from rewardsmith.envs.sketch import MujocoSketch
@@ -245,9 +245,8 @@ def resize(frame: np.ndarray, size: int) -> np.ndarray:
     """`frame` (H, W, 3) uint8 with its longer side `size` pixels, both sides even (as video encoders want)."""
     height, width = frame.shape[:2]
     scale = size / max(height, width)
-    shape = [max(2, round(side * scale / 2) * 2) for side in (height, width)]
-    if shape == [height, width]:
-        return np.ascontiguousarray(frame[..., :3], dtype=np.uint8)
-    pixels = torch.from_numpy(np.ascontiguousarray(frame[..., :3])).permute(2, 0, 1)[None].float()
-    small = torch.nn.functional.interpolate(pixels, size=shape, mode="area")
-    return small[0].permute(1, 2, 0).round().to(torch.uint8).numpy()
+    rows, columns = (max(2, round(side * scale / 2) * 2) for side in (height, width))
+    pixels = np.ascontiguousarray(frame[..., :3], dtype=np.uint8)
+    if (rows, columns) == (height, width):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((columns, rows), Image.Resampling.BOX))

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from rewardsmith.analyze.video import encode_mp4
+from rewardsmith.clips import replay
 from rewardsmith.config import FRESH_SEED
-from rewardsmith.engine import alive, watching
+from rewardsmith.engine import watching
 from rewardsmith.envs import Environment
 from rewardsmith.errors import UsageError
 from rewardsmith.loop.building import build
@@ -113,16 +114,5 @@ def film_of(environment: Environment, trajectory: Trajectory, *, size: int = 320
     """
     steps = len(trajectory.action)
     skip = max(1, -(-steps // FILM_FRAMES))
-    world = environment.make_world(1)
-    try:
-        row = np.zeros(1, dtype=np.int64)
-        world.reset(row, np.array([trajectory.seed], dtype=np.uint64))
-        frames = [world.render(0, size=size)]
-        for t in range(steps):
-            world.step(trajectory.action[t : t + 1])
-            alive()
-            if t % skip == skip - 1 or t == steps - 1:
-                frames.append(world.render(0, size=size))
-    finally:
-        world.close()
-    return encode_mp4(frames, fps=FILM_FPS)
+    shown = [*range(0, steps, skip), steps]
+    return encode_mp4(list(replay(environment, trajectory.seed, trajectory.action, shown, size=size)), fps=FILM_FPS)

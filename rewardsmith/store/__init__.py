@@ -8,7 +8,7 @@ from __future__ import annotations
 from rewardsmith.store.atomic import read_json, write_bytes, write_json, write_text
 from rewardsmith.store.attempts import deaths_during
 from rewardsmith.store.folder import ID_PATTERN, CandidateFolder, RunFolder, RunInfo, find_run, latest_run, list_runs
-from rewardsmith.store.inside import inside, read_inside, read_text_inside
+from rewardsmith.store.inside import folder_inside, inside, read_inside, read_text_inside
 from rewardsmith.store.journal import Journal
 from rewardsmith.store.origin import made_here
 from rewardsmith.store.text import read_text_file
@@ -21,6 +21,7 @@ __all__ = [
     "RunInfo",
     "deaths_during",
     "find_run",
+    "folder_inside",
     "inside",
     "latest_run",
     "list_runs",

@@ -5,7 +5,8 @@ runs/hopper-001/
     origin              by which this user's own runs are known
     journal.sqlite      every reply, verdict, vote and result
     lock                held while a process drives the run
-    candidates/<id>/    reward.py, graph.json, verdict.json, seeds/<k>/
+    candidates/<id>/    reward.py, graph.json, verdict.json, seeds/<k>/, clips/<seed>.safetensors
+    cache/              what can be made again
 """
 
 from __future__ import annotations
@@ -65,11 +66,12 @@ class CandidateFolder:
     def __init__(self, root: Path, candidate_id: str) -> None:
         self.id = candidate_id
         self.root = root
-        self._run_root = root.parents[1]
+        self.run_root = root.parents[1]
         self.reward_path = root / "reward.py"
         self.graph_path = root / "graph.json"
         self.verdict_path = root / "verdict.json"
         self.seeds_root = root / "seeds"
+        self.clips_root = root / "clips"
 
     def write_reward(self, code: str) -> None:
         write_text(self.reward_path, code)
@@ -83,23 +85,35 @@ class CandidateFolder:
     def read_verdict(self) -> Verdict:
         """Raises: RunError: missing or damaged."""
         try:
-            return Verdict.model_validate(read_json(self.verdict_path, root=self._run_root))
+            return Verdict.model_validate(read_json(self.verdict_path, root=self.run_root))
         except ValidationError as error:
             raise _damaged(self.verdict_path, error) from error
 
     def read_reward(self) -> str:
         """Raises: RunError: missing, or not a text file of this run."""
-        return read_text_inside(self._run_root, self.reward_path)
+        return read_text_inside(self.run_root, self.reward_path)
 
     def read_graph(self) -> str:
         """The graph's JSON, unchecked. Raises: RunError: missing, or not a text file of this run."""
-        return read_text_inside(self._run_root, self.graph_path)
+        return read_text_inside(self.run_root, self.graph_path)
 
     def seed(self, seed: int) -> Path:
         """The folder of one training seed, created when missing."""
         if seed < 0:
             raise ValueError(f"a seed is not negative, got {seed}")
         return _make_folder(self.seeds_root / str(seed))
+
+    def clip_path(self, seed: int) -> Path:
+        """The recorded episode that starts from a reset seed; neither the file nor its folder may exist."""
+        if seed < 0:
+            raise ValueError(f"a seed is not negative, got {seed}")
+        return self.clips_root / f"{seed}.safetensors"
+
+    def clip_seeds(self) -> list[int]:
+        """Reset seeds of recorded episodes, ascending."""
+        if not self.clips_root.is_dir():
+            return []
+        return sorted(int(path.stem) for path in self.clips_root.glob("*.safetensors") if path.stem.isdecimal())
 
     def seeds(self) -> list[int]:
         """Seeds that have a folder, ascending."""
@@ -117,6 +131,7 @@ class RunFolder:
         self.id = info.id
         self.journal_path = root / "journal.sqlite"
         self.report_path = root / "report.html"
+        self.cache_root = root / "cache"
 
     @classmethod
     def create(

@@ -27,6 +27,21 @@ def inside(root: Path, path: Path) -> Path:
     return path
 
 
+def folder_inside(root: Path, folder: Path) -> Path:
+    """`folder`, made where it is missing, which is a folder within `root` wherever links lead: one to write into.
+
+    Raises: RunError: it leads out of the run's folder, or cannot be made.
+    """
+    try:
+        if not folder.resolve().is_relative_to(root.resolve()):
+            raise RunError(f"{folder} leads out of the run's folder", hint="put a folder in the link's place")
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise RunError(f"cannot make the folder {folder}: {said}", hint="check the permissions of the run") from error
+    return folder
+
+
 def read_inside(root: Path, path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
     """The content of a run's file.
 

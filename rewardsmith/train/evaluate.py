@@ -78,7 +78,7 @@ def evaluate(
         used = world if world is not None and world.num_envs == rows else env.make_world(rows)
         try:
             chosen = [policies[i] for i in indices]
-            _require_fit(chosen[0], used, env.name)
+            require_fit(chosen[0], used, env.name)
             memory = None
             if chosen[0].info.memory_width:
                 starts = range(0, rows, episodes)
@@ -94,7 +94,7 @@ def evaluate(
     return [results[i] for i in range(len(policies))]
 
 
-def _require_fit(policy: Policy, world: VecWorld, name: str) -> None:
+def require_fit(policy: Policy, world: VecWorld, name: str) -> None:
     """Raises: RunError: the policy sees or does something else than there is in this world."""
     made = (policy.info.obs_dim, policy.info.action.kind, policy.info.action.shape)
     here = (world.obs_dim, world.action.kind, world.action.shape)

@@ -46,6 +46,8 @@ def read_tensors(path: Path, *, format: str) -> TensorFile:
         size = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + size])["__metadata__"][_KEY]
         metadata = json.loads(header)
+        if not isinstance(metadata, dict):
+            raise TypeError("its metadata is no object")
         arrays = load(data)
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error
