@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from rewardsmith.errors import EnvironmentFault
+from rewardsmith.errors import EnvironmentFault, unknown
 
 Quantities = dict[str, Tensor]
 
@@ -52,6 +52,10 @@ class Metric(Protocol):
         ...
 
 
+STEP_OFFERS = ("action", "native_reward", "terminated", "info")
+EPISODE_OFFERS = ("low", "high", "length")
+
+
 class PackMetric:
     """A pack's `step(features, previous)` and `episode(sums, last)` as a `Metric`.
 
@@ -60,10 +64,11 @@ class PackMetric:
     """
 
     def __init__(self, step: Callable[..., Quantities], episode: Callable[..., Any], about: str) -> None:
+        """Raises: EnvironmentFault: a function names a parameter that there is not."""
         self.about = about
         self._step, self._episode = step, episode
-        self._step_wants = _extra_parameters(step)
-        self._episode_wants = _extra_parameters(episode)
+        self._step_wants = _extra_parameters(step, STEP_OFFERS)
+        self._episode_wants = _extra_parameters(episode, EPISODE_OFFERS)
 
     @property
     def judges_recordings(self) -> bool:
@@ -195,6 +200,13 @@ def score_episodes(metric: Metric, quantities: Quantities, lengths: Tensor) -> t
     return metric.episode(*ends, lengths.to(torch.float64))
 
 
-def _extra_parameters(function: Callable[..., Any]) -> list[str]:
-    """Names of the parameters after the first two."""
-    return list(inspect.signature(function).parameters)[2:]
+def _extra_parameters(function: Callable[..., Any], offered: Sequence[str]) -> list[str]:
+    """Names of the parameters after the first two. Raises: EnvironmentFault: one is not among what is `offered`."""
+    wanted = list(inspect.signature(function).parameters)[2:]
+    if strange := next((name for name in wanted if name not in offered), None):
+        raise EnvironmentFault(
+            f"{inspect.getsourcefile(function)}: {function.__name__}() of the metric asks for an "
+            f"{unknown('parameter', strange, offered)}",
+            hint="a goal that a model wrote has another form than a metric file: docs/refine.md compares them",
+        )
+    return wanted

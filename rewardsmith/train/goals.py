@@ -69,6 +69,8 @@ def load_metric_file(path: Path, about: str = "") -> PackMetric:
     try:
         spec.loader.exec_module(module)
         return PackMetric(module.step, module.episode, about or (module.__doc__ or path.name).strip().splitlines()[0])
+    except EnvironmentFault:
+        raise
     except Exception as error:  # a boundary: the file is the person's own code
         raise EnvironmentFault(
             f"metric file {path}: {type(error).__name__}: {error}",

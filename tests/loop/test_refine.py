@@ -238,6 +238,7 @@ def test_a_check_that_only_the_journal_names_needs_consent(built_in, tmp_path) -
         (WISH, None, "not a language model"),
         ("  ", CHECK_FILE, "no wish"),
         (WISH, CHECK_FILE.replace("previous", "previous, native_reward"), "native_reward"),
+        (WISH, SLOW.split("```python\n")[1].split("```")[0], "unknown parameter 'next_obs'.*\n.*another form"),
     ],
 )
 def test_what_cannot_be_checked_is_refused_before_a_run_is_made(built_in, tmp_path, wish, file, says) -> None:
@@ -245,7 +246,7 @@ def test_what_cannot_be_checked_is_refused_before_a_run_is_made(built_in, tmp_pa
     if file is not None:
         path = tmp_path / "check.py"
         path.write_text(file)
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises((UsageError, EnvironmentFault), match=says):
         refine_run(built_in.root, wish, check=path, runs=tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 

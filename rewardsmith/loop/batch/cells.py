@@ -189,7 +189,7 @@ def _check(cell: Cell, environment: Environment) -> None:
         if settle_task(config, environment) is None:
             raise UsageError(
                 "each run would write a goal of its own from the words, so that no two could be compared",
-                hint="name a task of the pack, or a metric file (a goal.py that you accepted before is one)",
+                hint="name a task of the pack, or give a metric file (a model's goal.py is none: see docs/refine.md)",
             )
         if config.trainer == "sb3":
             Sb3Config.for_environment(environment, config.algo, **config.training)
