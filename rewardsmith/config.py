@@ -91,7 +91,9 @@ class DesignConfig(Record):
         description="Seeds of each finalist of a race at most, paid with the steps that dropped candidates left.",
     )
     stop_when_solved: bool = Field(
-        default=False, description="No further round once a reward succeeds in 99 % of fresh episodes (all seeds)."
+        default=False,
+        description="No further round once a reward held success to the end of training, and succeeds in 99 of 100 "
+        "more episodes that had no part in ranking it (all its seeds together).",
     )
     seed: int = Field(default=0, ge=0, description="Root of every random stream of the run.")
     summaries: bool = Field(

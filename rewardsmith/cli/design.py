@@ -100,7 +100,7 @@ def design(
         int | None, typer.Option("--rounds", "--iterations", min=1, help="Default: the method's, often 2.")
     ] = None,
     stop_when_solved: Annotated[
-        bool, typer.Option("--stop-when-solved", help="No further round once a reward always succeeds.")
+        bool, typer.Option("--stop-when-solved", help="No further round once a reward succeeds in 100 more episodes.")
     ] = False,
     candidates: Annotated[
         int | None, typer.Option(min=1, help="Rewards proposed a round. Default: the method's, often 8.")
@@ -185,7 +185,7 @@ def design(
             strict_replay=strict,
         ),
         "rounds": rounds,
-        "stop_when_solved": stop_when_solved,
+        "stop_when_solved": stop_when_solved or None,  # some methods do so by themselves
         "candidates": candidates,
         "train": train,
         "summaries": summaries,

@@ -9,6 +9,7 @@ from rewardsmith.config import DesignConfig
 from rewardsmith.envs import Environment
 from rewardsmith.loop.parts import BANK_TRANSITIONS, simple_steps
 from rewardsmith.loop.played import played_steps
+from rewardsmith.loop.solving import confirmation_steps
 from rewardsmith.train import PpoConfig
 from rewardsmith.train.config import schedule
 from rewardsmith.train.sb3 import Sb3Config
@@ -50,13 +51,15 @@ def steps_ahead(config: DesignConfig, environment: Environment) -> StepsAhead:
     member = _member(config, environment)
     played = candidates * config.seeds + (final if config.wishes else 0)  # policies of which episodes are recorded
     horizon = environment.horizon
-    evaluation = members * member.evaluation(horizon)
+    confirmed = config.rounds - 1 if config.stop_when_solved else 0  # at most, after each round but the last
+    again = confirmed * confirmation_steps(horizon, max(config.seeds, config.finalist_seeds))
+    evaluation = members * member.evaluation(horizon) + again
     recording = most_recorded(BANK_TRANSITIONS, horizon) + simple_steps(environment) + played_steps(environment, played)
     search = f"{candidates} candidates x {config.seeds} seeds x {member.training:,}"
     fresh = f" + {COMPARED} rewards x {config.final_seeds} fresh seeds x {member.training:,}" if final else ""
     measured = (
         f" + {evaluation:,} to measure policies ({members} seeds x {member.measurements} times x {member.episodes} "
-        f"episodes of {horizon:,} steps at most)"
+        f"episodes of {horizon:,} steps at most{f', {again:,} to confirm that it is solved' if again else ''})"
     )
     return StepsAhead(
         training=members * member.training,

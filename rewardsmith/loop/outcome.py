@@ -37,4 +37,5 @@ class Outcome:
 
     @property
     def solved(self) -> bool:
+        """Success is complete in the episodes that rank it, which are few; `stop_when_solved` looks at more."""
         return self.has_success and self.success >= SOLVED

@@ -62,6 +62,7 @@ def search(method: Method, steps: Steps) -> str | None:
     for round in steps.rounds():
         orders = method.ask(round)
         if not orders:
+            steps.end_early(round)
             break
         proposals = steps.propose(round, orders)
         accepted = steps.check_and_repair(proposals)

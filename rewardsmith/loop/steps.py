@@ -19,6 +19,7 @@ from rewardsmith.loop.events import CandidateChanged, RoundStarted
 from rewardsmith.loop.outcome import Outcome
 from rewardsmith.loop.parts import Parts
 from rewardsmith.loop.played import Played
+from rewardsmith.loop.solving import solves
 from rewardsmith.loop.summary import START, Screened, WishesMet, candidate_state, component_means, pick_best, score_of
 from rewardsmith.loop.tuning import tune
 from rewardsmith.loop.wishes import wishes_met
@@ -44,15 +45,24 @@ class Steps:
         self._start = START if self._config.refines is not None else None  # what every change is compared with
 
     def rounds(self) -> Iterator[int]:
-        """Round numbers from 1."""
+        """Round numbers from 1; with `stop_when_solved` none after the one that solves the task."""
         last = self._config.rounds
         for round in range(1, last + 1):
             self._parts.observe(RoundStarted(f"round {round} of {last}"))
             yield round
-            if self._config.stop_when_solved and any(outcome.solved for outcome in self.outcomes(round)):
-                if round < last:
-                    self._parts.say("solved: no further round")
+            if self._config.stop_when_solved and round < last and self._solved():
                 return
+
+    def _solved(self) -> bool:
+        """Whether the best reward so far solves the task, by more than what ranked it."""
+        best = self.best_so_far()
+        return best is not None and self._outcome(best).solved and solves(self._parts, best, self.results[best])
+
+    def end_early(self, round: int) -> None:
+        """Tell that a method asked for nothing in this round."""
+        best = self.best_so_far()
+        found = f" with {best} (success {self._outcome(best).success:.2f})" if best else ""
+        self._parts.say(f"the method {self._config.method} asks for nothing in round {round}: the search ends{found}")
 
     # --- propose ---------------------------------------------------------------------------------------------------
 
@@ -326,15 +336,14 @@ class Steps:
 
     def outcomes(self, round: int) -> list[Outcome]:
         """How everything that was proposed in this round ended."""
-        return [
-            Outcome(
-                proposal=proposal,
-                score=score_of(self.results[id]) if id in self.results else None,
-                has_success=self._parts.has_success,
-            )
-            for id, proposal in self.proposals.items()
-            if proposal.round == round
-        ]
+        return [self._outcome(id) for id, proposal in self.proposals.items() if proposal.round == round]
+
+    def _outcome(self, id: str) -> Outcome:
+        return Outcome(
+            proposal=self.proposals[id],
+            score=score_of(self.results[id]) if id in self.results else None,
+            has_success=self._parts.has_success,
+        )
 
     def best_so_far(self) -> str | None:
         """Ranked by (success, fitness) of the clean evaluator, never by anything reward code wrote."""

@@ -14,6 +14,7 @@ import rewardsmith
 from rewardsmith.analyze.feedback import SUMMARY
 from rewardsmith.config import DesignConfig
 from rewardsmith.errors import UsageError
+from rewardsmith.loop.events import Said
 from rewardsmith.loop.failing import reason
 from rewardsmith.loop.methods import METHODS, load_method, settings_of, templates_of
 from rewardsmith.loop.methods.refine import START
@@ -101,12 +102,13 @@ def test_one_shot_looks_back_at_nothing() -> None:
     assert method.ask(2) == []
 
 
-def test_auto_mc_ends_when_success_is_complete() -> None:
+def test_auto_mc_revises_the_best_until_success_is_complete() -> None:
+    assert settings_of("auto_mc", {})["stop_when_solved"] is True
     method = search("auto_mc", candidates=1)
     method.tell([outcome("a", 0.5)])
     assert [o.parents for o in method.ask(2)] == [("a",)]
     method.tell([outcome("b", 1.0)])
-    assert method.ask(3) == []
+    assert [o.parents for o in method.ask(3)] == [("b",)], "it was complete in few episodes, and not in more"
 
 
 def test_the_first_round_of_ours_starts_from_as_many_ideas_as_there_are_candidates() -> None:
@@ -192,14 +194,31 @@ def test_lineage_is_recorded_and_the_next_round_is_told_what_edits_did(tmp_path)
 
 def test_a_run_may_end_when_its_task_is_solved(tmp_path, monkeypatch) -> None:
     told: list[object] = []
-    tiny = {"candidates": 1, "seeds": 1, "final_seeds": 0, "rounds": 2, "videos": False, "stop_when_solved": True}
+    settings = settings_of("auto_mc", {"rounds": 2})  # which stops by itself
     monkeypatch.setattr("rewardsmith.loop.outcome.SOLVED", 0.0)
-    run = rewardsmith.design_reward(tiny_config(**tiny), runs=tmp_path, observe=told.append)
+    monkeypatch.setattr("rewardsmith.loop.solving.SOLVED", 0.0)
+    run = rewardsmith.design_reward(tiny_config(**settings), runs=tmp_path, observe=told.append)
     assert run.finished and {c.proposal.round for c in run.candidates} == {1}
-    assert any("solved: no further round" in str(event) for event in told)
-    monkeypatch.setattr("rewardsmith.loop.outcome.SOLVED", 1.1)
-    run = rewardsmith.design_reward(tiny_config(**tiny), runs=tmp_path)
+    (said,) = (event.text for event in told if isinstance(event, Said) and "solved" in event.text)
+    assert said == "solved: r1s0 succeeds in 0 of 100 more episodes (1 training seed); no further round"
+    spent = run.spent.env_steps
+    again = rewardsmith.resume_run(run.root)
+    assert again.spent.env_steps == spent, "what confirms it is a record, too"
+    monkeypatch.setattr("rewardsmith.loop.solving.SOLVED", 0.5)
+    run = rewardsmith.design_reward(tiny_config(**settings), runs=tmp_path, observe=told.append)
     assert {c.proposal.round for c in run.candidates} == {1, 2}
+    (said,) = (event.text for event in told if isinstance(event, Said) and "seemed" in event.text)
+    assert said.startswith("r1s0 seemed to solve the task, but succeeds only in 0 of 100 more episodes")
+
+
+def test_a_search_that_a_method_ends_says_so(tmp_path) -> None:
+    told: list[object] = []
+    run = rewardsmith.design_reward(
+        tiny_config(method="oneshot", candidates=1, rounds=3), runs=tmp_path, observe=told.append
+    )
+    said = [event.text for event in told if isinstance(event, Said)]
+    assert said[-1] == "the method oneshot asks for nothing in round 2: the search ends with r1s0 (success 0.00)"
+    assert run.finished
 
 
 def test_numbers_are_tuned_without_asking_anybody(tmp_path) -> None:

@@ -10,6 +10,7 @@ from rewardsmith.bank.record import most_recorded
 from rewardsmith.envs import resolve_env
 from rewardsmith.loop.ahead import steps_ahead, trained_at_most
 from rewardsmith.loop.plan import plan_run
+from rewardsmith.loop.solving import confirmation_steps
 from rewardsmith.train.sb3 import Sb3Config
 from tests.loop.runs import ENV, TINY_TRAINING, tiny_config
 
@@ -63,6 +64,15 @@ def test_wishes_are_measured_on_fresh_seeds() -> None:
         steps_ahead(tiny_config(final_seeds=3, wishes=wishes), environment) for wishes in ((), ("slowly",))
     )
     assert wished.recording - without.recording == 2 * 3 * 4 * environment.horizon
+
+
+def test_confirming_that_it_is_solved_is_counted_after_every_round_but_the_last() -> None:
+    environment = resolve_env(ENV)
+    settings = {"rounds": 3, "seeds": 2, "finalist_seeds": 4}
+    without, stopping = (steps_ahead(tiny_config(stop_when_solved=s, **settings), environment) for s in (False, True))
+    again = 2 * confirmation_steps(environment.horizon, 4)
+    assert stopping.evaluation - without.evaluation == again == 2 * 103 * environment.horizon
+    assert f"{again:,} to confirm that it is solved" in stopping.told and "confirm" not in without.told
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,16 @@ from rewardsmith.types import Order
 
 
 class AutoMC(Search):
-    defaults: ClassVar = {"candidates": 1, "rounds": 4, "review_rounds": 3, "summaries": True}
+    defaults: ClassVar = {
+        "candidates": 1,
+        "rounds": 4,
+        "review_rounds": 3,
+        "summaries": True,
+        "stop_when_solved": True,  # until success is complete
+    }
     templates: ClassVar = "auto_mc"
 
     def ask(self, round: int) -> Sequence[Order]:
         if self.best is None:
             return [Order(edit="new")] * self.config.candidates
-        if self.best.solved:
-            return []
         return [Order(edit="restructure", parents=(self.best.id,))] * self.config.candidates
