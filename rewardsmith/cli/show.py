@@ -7,6 +7,7 @@ from rich.table import Table
 from rewardsmith.analyze.course import course_of
 from rewardsmith.analyze.observations import broken_episodes, loss_of
 from rewardsmith.analyze.race import ending
+from rewardsmith.analyze.report.headline import never_succeeds
 from rewardsmith.cli.console import results, wash
 from rewardsmith.loop.failing import reason
 from rewardsmith.loop.summary import UNCHANGED, Candidate, RunSummary, describe, label_of
@@ -54,21 +55,24 @@ def show_headline(run: RunSummary) -> None:
     table = Table(title="Fresh seeds that selection never saw", title_justify="left", title_style="bold")
     for column in ("reward", "success rate", "fitness"):
         table.add_column(column, justify="left" if column == "reward" else "right")
+    success = describe if run.has_success else lambda scores: "not defined"
     table.add_row(
         f"designed ({wash(run.best or '')})",
-        describe(h.designed_success),
+        success(h.designed_success),
         describe(h.designed_fitness),
         style="bold green",
     )
     if h.sparse_success:
-        table.add_row("sparse (0/1 success)", describe(h.sparse_success), describe(h.sparse_fitness))
+        table.add_row("sparse (0/1 success)", success(h.sparse_success), describe(h.sparse_fitness))
     if h.start_success:
-        table.add_row("start (the reward that was refined)", describe(h.start_success), describe(h.start_fitness))
+        table.add_row("start (the reward that was refined)", success(h.start_success), describe(h.start_fitness))
     results.print(table)
     if h.reference:
         answer, measure = h.decision
         verb = {"better": "beats", "worse": "is worse than", "cannot tell yet": "cannot be told apart yet from"}[answer]
         on = f" on {measure}" if measure else ""
+        if answer == "better" and run.has_success and never_succeeds(h.designed_success):
+            results.print("[yellow]No episode with the designed reward succeeded.[/]")
         results.print(f"The designed reward {verb} the {h.reference} one{on} (95 % intervals over seeds).")
 
 

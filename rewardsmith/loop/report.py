@@ -53,7 +53,7 @@ def report_data(run: RunSummary, *, budget_spent: bool = False) -> ReportData:
         created=info.created[:16].replace("T", " "),
         designer="" if config.method == "given" else shown_model(config.model.llm),
         method=config.method,
-        headline=_headline(run.headline) if run.headline else None,
+        headline=_headline(run.headline, has_success=run.has_success) if run.headline else None,
         candidates=tuple(_candidate(c, recorded=config.model.llm.startswith("replay:")) for c in run.candidates),
         best=run.best,
         references={id: run.final[id].members for id in (START, SPARSE) if id in run.final and id != run.best},
@@ -99,13 +99,18 @@ def shown_model(llm: str) -> str:
     return f"{kind}:{Path(path).name}" if kind in ("replay", "desk") and path else llm
 
 
-def _headline(headline: Headline) -> ReportHeadline:
-    sparse = Scores(success=headline.sparse_success, fitness=headline.sparse_fitness)
-    start = Scores(success=headline.start_success, fitness=headline.start_fitness)
+def _headline(headline: Headline, *, has_success: bool) -> ReportHeadline:
+    """Without success where the goal knows none: its 0 says nothing."""
+
+    def scores(success: tuple[float, ...], fitness: tuple[float, ...]) -> Scores:
+        return Scores(success=success if has_success else (), fitness=fitness)
+
+    start = scores(headline.start_success, headline.start_fitness)
+    sparse = scores(headline.sparse_success, headline.sparse_fitness)
     return ReportHeadline(
-        designed=Scores(success=headline.designed_success, fitness=headline.designed_fitness),
-        start=start if start.success else None,
-        sparse=sparse if sparse.success else None,
+        designed=scores(headline.designed_success, headline.designed_fitness),
+        start=start if start.fitness else None,
+        sparse=sparse if sparse.fitness else None,
     )
 
 

@@ -168,6 +168,12 @@ class RunSummary(Record):
         return self.config.refines is not None and self.best == START
 
     @property
+    def has_success(self) -> bool:
+        """Whether the goal knows success, as far as the best candidate's analysis says; else a 0 says nothing."""
+        analysis = self.candidate(self.best).analysis if self.best else None
+        return analysis is None or analysis.has_success
+
+    @property
     def best_path(self) -> Path | None:
         """The winning reward file."""
         return self.root / "candidates" / self.best / "reward.py" if self.best else None

@@ -38,6 +38,8 @@ def scores(*success: float) -> Scores:
         (scores(*HIGH), Scores(), "no sparse reference", "open"),
         (scores(), scores(*LOW), "Cannot tell yet", "open"),
         (Scores(success=(1,) * 3, fitness=(9, 9, 8)), Scores(success=(1,) * 3, fitness=(1, 2, 1)), "fitness", "good"),
+        (Scores(success=(0,) * 3, fitness=(9, 9, 8)), Scores(success=(0,) * 3, fitness=(1, 2, 1)), "No epis", "open"),
+        (Scores(fitness=(9, 9, 8)), Scores(fitness=(1, 2, 1)), "The designed reward beats", "good"),
         (Scores(success=(math.nan,) * 4, fitness=(9, 9, 8, 9)), Scores(fitness=(1, 2, 1, 2)), "on fitness", "good"),
         (Scores(success=(math.nan, math.nan, 1.0)), scores(*LOW), "Cannot tell yet: an answer needs", "open"),
     ],

@@ -7,13 +7,18 @@ import io
 import pytest
 from rich.console import Console
 
-from rewardsmith.cli import live
+from rewardsmith.analyze.report.headline import headline_view
+from rewardsmith.budget import Spent
+from rewardsmith.cli import live, show
 from rewardsmith.cli.goal import goal_file, read_goal_file
 from rewardsmith.cli.show import advice_on
+from rewardsmith.config import DesignConfig
 from rewardsmith.loop.events import PointMeasured
 from rewardsmith.loop.goal import GoalAnswer, GoalProposal
-from rewardsmith.loop.summary import Candidate
-from rewardsmith.types import Analysis, CurvePoint, MemberResult, Proposal, TrainingResult
+from rewardsmith.loop.report import report_data
+from rewardsmith.loop.summary import Candidate, Headline, RunSummary
+from rewardsmith.store import RunFolder
+from rewardsmith.types import Analysis, CurvePoint, EnvSpec, MemberResult, Proposal, TrainingResult
 from tests.helpers.results import kept_of
 
 
@@ -82,6 +87,48 @@ def test_no_advice_where_there_is_nothing_to_say() -> None:
     assert advice_on(trained(0, 0.125, 0)) == ""  # 2 of 16 episodes and none may be chance
     assert advice_on(trained(0, 0, 0, knows_success=False)) == ""
     assert advice_on(trained().model_copy(update={"training": None})) == ""
+
+
+@pytest.mark.parametrize(
+    ("success", "knows_success", "on_the_terminal", "in_the_report"),
+    [
+        (0.0, True, "No episode with the designed reward succeeded.", ("success", "open")),
+        (0.0, False, "not defined", ("fitness", "good")),
+        (1.0, True, "beats the sparse one on success", ("success", "good")),
+    ],
+)
+def test_a_win_without_success_is_no_triumph(
+    success, knows_success, on_the_terminal, in_the_report, tmp_path, monkeypatch
+) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(show, "results", Console(file=out, width=120))
+    folder = RunFolder.create(tmp_path, {}, env="pendulum")
+    run = RunSummary(
+        id=folder.id,
+        root=folder.root,
+        config=DesignConfig(env=EnvSpec(name="pendulum")),
+        task=None,
+        finished=True,
+        candidates=(trained(0, knows_success=knows_success),),
+        feedbacks=(),
+        best="a",
+        headline=Headline(
+            designed_success=(success,) * 3,
+            designed_fitness=(9.0, 9.0, 8.0),
+            sparse_success=(0.0,) * 3,
+            sparse_fitness=(1.0, 2.0, 1.0),
+        ),
+        final={},
+        spent=Spent(),
+        wall_s=1.0,
+    )
+    show.show_headline(run)
+    assert on_the_terminal in out.getvalue()
+    headline = report_data(run).headline
+    assert headline is not None
+    view = headline_view(headline)
+    assert (view.measure, view.tone) == in_the_report
+    assert view.tiles[0].second == ("" if not knows_success else "fitness 8.67, 95 % interval 8 to 9")
 
 
 def test_seeds_that_join_late_do_not_lower_a_finalists_score(monkeypatch) -> None:

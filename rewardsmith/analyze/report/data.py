@@ -17,7 +17,7 @@ RunStatus = Literal["finished", "interrupted", "running", "nothing acceptable", 
 class Scores(Record):
     """One score per training seed: of the policy that it kept, from the clean evaluator. Higher is better."""
 
-    success: tuple[float, ...] = ()  # each 0 to 1; NaN where the goal knows no success
+    success: tuple[float, ...] = ()  # each 0 to 1; empty or NaN where the goal knows no success
     fitness: tuple[float, ...] = ()
     episodes: int = 0  # evaluation episodes behind each score; 0 when unknown
 

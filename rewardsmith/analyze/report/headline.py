@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -64,11 +65,18 @@ def verdict_of(headline: ReportHeadline) -> tuple[str, str]:
         return f"Cannot tell yet: an answer needs at least {MIN_SEEDS} training seeds of each reward.", "open"
     answer, measure = decide(_measured(ours), _measured(theirs))
     name = "start" if headline.start else "sparse"
+    if answer == "better" and never_succeeds(_finite(ours.success)):
+        return f"No episode with the designed reward succeeded. It beats the {name} one on {measure} alone.", "open"
     if answer == "better":
         return f"The designed reward beats the {name} one on {measure}.", "good"
     if answer == "worse":
         return f"The designed reward does worse than the {name} one on {measure}.", "bad"
     return "Cannot tell yet: the intervals of the two rewards overlap. More training seeds would tell.", "open"
+
+
+def never_succeeds(success: Sequence[float]) -> bool:
+    """Whether success was measured and was 0 with every seed."""
+    return bool(success) and max(success) == 0
 
 
 def _seeds(scores: Scores) -> int:
