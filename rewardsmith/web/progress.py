@@ -29,10 +29,9 @@ def stage(folder: RunFolder, journal: Journal) -> Stage:
         return Stage("The run is finished", finished=True)
     keys = set(journal.keys("round-")) | set(journal.keys("final/"))
     rounds = [int(found[1]) for key in keys if (found := re.fullmatch(r"round-([0-9]{1,9})/proposals", key))]
-    training = sorted((folder.root / "jobs").glob("final*")) if (folder.root / "jobs").is_dir() else []
-    if training and "final/training" not in keys:
-        share = _share(folder.root, training[-1])
-        return Stage("Training the best reward with fresh seeds", share)
+    final = folder.root / "jobs" / "final"
+    if final.is_dir() and "final/training" not in keys:
+        return Stage("Training the best reward with fresh seeds", _share(folder.root, final))
     if not rounds:
         return Stage("Round 1: rewards are being designed")
     now = max(rounds)

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -39,7 +40,7 @@ class Browser:
 
     def page(self, url: str = "about:blank", *, width: int = 1280, height: int = 800, **media: str) -> Page:
         """A page in a window of its own: no cookies of others."""
-        with self._socket(self._version()["webSocketDebuggerUrl"]) as root:
+        with Socket(self._version()["webSocketDebuggerUrl"]) as root:
             context = root.call("Target.createBrowserContext")["browserContextId"]
             target = root.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
         page = self._opened(target, width, height, media)
@@ -49,15 +50,21 @@ class Browser:
 
     def tab(self, beside: Page, url: str) -> Page:
         """A further tab of a window: it has the same cookies."""
-        with self._socket(self._version()["webSocketDebuggerUrl"]) as root:
+        with Socket(self._version()["webSocketDebuggerUrl"]) as root:
             target = root.call("Target.createTarget", url="about:blank", browserContextId=beside.context)["targetId"]
         page = self._opened(target, 1280, 800, {})
         page.context = beside.context
         page.go(url)
         return page
 
+    def close(self, page: Page) -> None:
+        """Close a window with all its tabs."""
+        page.socket.close()
+        with Socket(self._version()["webSocketDebuggerUrl"]) as root:
+            root.call("Target.disposeBrowserContext", browserContextId=page.context)
+
     def _opened(self, target: str, width: int, height: int, media: dict[str, str]) -> Page:
-        page = Page(self._socket(f"ws://127.0.0.1:{self._port}/devtools/page/{target}"))
+        page = Page(Socket(f"ws://127.0.0.1:{self._port}/devtools/page/{target}"))
         for domain in ("Page", "Runtime", "Log", "Network"):
             page.socket.call(f"{domain}.enable")
         page.size(width, height)
@@ -68,9 +75,6 @@ class Browser:
     def _version(self) -> dict[str, str]:
         with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/json/version", timeout=WAIT_S) as answer:
             return json.load(answer)
-
-    def _socket(self, url: str) -> Socket:
-        return Socket(url)
 
     def __enter__(self) -> Browser:
         return self
@@ -89,7 +93,9 @@ class Socket:
     def __init__(self, url: str) -> None:
         from websockets.sync.client import connect
 
-        self._connection = connect(url, max_size=None, compression=None)
+        self._open = ExitStack()
+        connecting = connect(url, max_size=None, compression=None, ping_interval=None)
+        self._connection = self._open.enter_context(connecting)
         self._number = 0
         self.events: list[dict[str, Any]] = []
 
@@ -107,7 +113,10 @@ class Socket:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._connection.close()
+        self.close()
+
+    def close(self) -> None:
+        self._open.close()
 
 
 class Page:
@@ -135,10 +144,12 @@ class Page:
     def text(self, selector: str) -> str:
         return self.run(f"document.querySelector({json.dumps(selector)}).innerText")
 
-    def centre(self, selector: str) -> tuple[float, float]:
+    def centre(self, selector: str, *, scroll: bool = True) -> tuple[float, float]:
+        element = f"document.querySelector({json.dumps(selector)})"
+        if scroll:
+            self.run(f"{element}.scrollIntoView({{block: 'center'}})")
         found = self.run(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"  # noqa: E501
-            " const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2, r.width]; })()"
+            f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2, width])({element}.getBoundingClientRect())"
         )
         assert found[2] > 0, f"{selector} cannot be seen"
         return found[0], found[1]
@@ -151,8 +162,9 @@ class Page:
             self._mouse("mousePressed", x, y, count)
             self._mouse("mouseReleased", x, y, count)
 
-    def drag(self, selector: str, to: tuple[float, float]) -> None:
+    def drag(self, selector: str, target: str) -> None:
         x, y = self.centre(selector)
+        to = self.centre(target, scroll=False)
         self._mouse("mousePressed", x, y)
         for part in (0.3, 0.6, 1.0):
             self._mouse("mouseMoved", x + part * (to[0] - x), y + part * (to[1] - y))

@@ -622,7 +622,7 @@ function submit() {
 
 function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const typing = event.target.matches("input:not([type=range]), textarea");
+  const typing = event.target.matches("input:not([type=range]):not([readonly]), textarea");
   if (typing) {
     if (event.key === "Escape") event.target.blur();
     return;
