@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rewardsmith.envs.construct import bare_env
-from rewardsmith.envs.glyphs import OUTSIDE, REACH
+from rewardsmith.envs.glyphs import OUTSIDE, REACH, STONE
 from rewardsmith.envs.nle_pictures import square_pictures
 from rewardsmith.envs.rendering import resize
 from rewardsmith.envs.world import VecWorld
@@ -149,13 +149,17 @@ class NleWorld(VecWorld):
         return self._featurize(fields)
 
     def render(self, id: int = 0, *, size: int = 256) -> np.ndarray:
-        """The map around the agent in NetHack's tiles, or in the terminal's characters where there are none."""
+        """What is known of the map, or the part around the agent where that is larger than a picture.
+
+        In NetHack's tiles, or in the terminal's characters where there are none.
+        """
         if self._pictures is None:
             self._pictures = self._games[id].square_pictures()
         glyphs, (x, y) = self._arrays["glyphs"][id], self._arrays["blstats"][id, [_X, _Y]]
+        known = glyphs != STONE
         rows, columns = (
-            slice(start := min(max(at - shown // 2, 0), whole - shown), start + shown)
-            for at, shown, whole in zip((y, x), _PICTURE, glyphs.shape, strict=True)
+            _shown(np.flatnonzero(known.any(1 - axis)), at, shown, glyphs.shape[axis])
+            for axis, at, shown in zip((0, 1), (y, x), _PICTURE, strict=True)
         )
         squares = self._pictures[glyphs[rows, columns]]
         height, width = (count * side for count, side in zip(_PICTURE, squares.shape[2:4], strict=True))
@@ -173,6 +177,14 @@ class NleWorld(VecWorld):
             f"{self._name} failed in {what} (row {row}, {at}): {type(error).__name__}: {error}",
             hint="this is an error of the game itself: try it alone with gymnasium.make",
         )
+
+
+def _shown(known: np.ndarray, at: int, shown: int, whole: int) -> slice:
+    """Which `shown` of `whole` rows or columns a picture has: around those that are known, or around the agent's."""
+    if len(known) and known[-1] - known[0] < shown:
+        at = (known[0] + known[-1]) // 2
+    start = min(max(at - shown // 2, 0), whole - shown)
+    return slice(start, start + shown)
 
 
 def nle_env(name: str, kwargs: Mapping[str, object]) -> gym.Env:

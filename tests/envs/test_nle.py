@@ -278,17 +278,33 @@ def test_games_cannot_be_saved_and_clean_up_behind_themselves():
 
 
 def test_pictures_show_the_agent_and_outlast_the_game():
+    """A map that fits stays where it is, 6 squares from the left and 4 from above; the agent walks about in it."""
     world = world_of("MiniHack-Navigation-Custom-v0", des_file=lava())
     world.reset(np.array([0]), seeds(3))
     before = world.render(size=272)
     assert before.shape == (176, 272, 3) and before.dtype == np.uint8
     world.step(torch.tensor([SOUTH]))
     after = world.render(size=272)
-    agent = [frame[80:96, 128:144].astype(int) for frame in (before, after)]  # in the middle, the map moves
-    assert agent[0].std() > 5 and np.array_equal(*agent) and not np.array_equal(before, after)
+    changed = np.abs(before.astype(int) - after).sum(2).reshape(11, 16, 17, 16).any((1, 3))
+    assert np.argwhere(changed).tolist() == [[5, 7], [6, 7]]
+    squares = [frame.reshape(11, 16, 17, 16, 3).swapaxes(1, 2) for frame in (before, after)]
+    assert np.array_equal(squares[0][5, 7], squares[1][6, 7]) and squares[0][5, 7].std() > 5
     for move in (NORTH, EAST):
         world.step(torch.tensor([move]))
     assert world.terminated[0] and world.render(size=272).std() > 5
+
+
+def test_pictures_of_maps_that_are_too_large_follow_the_agent():
+    minihack = importlib.import_module("minihack")
+    level = minihack.LevelGenerator(w=70, h=3, lit=True)
+    level.set_start_pos((30, 1))
+    world = world_of("MiniHack-Navigation-Custom-v0", des_file=level.get_des())
+    world.reset(np.array([0]), seeds(3))
+    middle = []
+    for _ in range(3):
+        middle.append(world.render(size=272)[:, 128:144])
+        world.step(torch.tensor([WEST]))
+    assert np.array_equal(middle[1], middle[2]) and middle[1].std() > 5
 
 
 def test_without_tiles_pictures_show_the_terminals_characters(monkeypatch):
@@ -300,7 +316,7 @@ def test_without_tiles_pictures_show_the_terminals_characters(monkeypatch):
     world._pictures = None
     written = world.render(size=272)
     assert written.shape == tiled.shape and not np.array_equal(written, tiled)
-    here, beside = written[80:96, 128:144], written[80:96, 112:128]
+    here, beside = written[80:96, 112:128], written[80:96, 96:112]
     assert here.mean() > 3 * beside.mean() > 0
     assert not written[:64].any()  # stone
 
