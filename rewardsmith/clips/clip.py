@@ -35,7 +35,7 @@ class _About(Record):
     env: str = Field(min_length=1, max_length=1000)
     seed: int = Field(ge=0, lt=2**64)
     dt: float | None = Field(gt=0, allow_inf_nan=False)
-    fps: float = Field(gt=0, le=1000, allow_inf_nan=False)
+    fps: float = Field(gt=0, le=100, allow_inf_nan=False)
     ended: Ending
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from rewardsmith.clips.clip import Clip, Ending
 from rewardsmith.engine import alive
 from rewardsmith.envs import Environment, VecWorld
-from rewardsmith.errors import EnvironmentFault, RewardsmithError, RunError
+from rewardsmith.errors import EnvironmentFault, RewardsmithError, RunError, UsageError
 from rewardsmith.reward.graph import parse_graph
 from rewardsmith.reward.program import RewardProgram
 from rewardsmith.train.evaluate import require_fit
@@ -22,6 +22,7 @@ from rewardsmith.train.recorder import Features, featurize_rows
 from rewardsmith.train.rewards import MemoryTrack, Paid, Program, pay, stack_paid
 
 CLIP_S = 8.0  # of an episode, where steps have a length in time
+LONGEST_CLIP_S = 60.0
 MAX_FPS = 25.0
 LONGEST_STEP_S = 0.5  # steps that take longer are played like those of no known length: in real time nothing would move
 UNTIMED_FRAMES = 200  # of an episode as long as they get, after the first one
@@ -40,7 +41,12 @@ class Pace(NamedTuple):
 
 
 def pace_of(environment: Environment, seconds: float = CLIP_S) -> Pace:
-    """In real time, the first `seconds`, where steps have a length in time; else whole episodes."""
+    """In real time, the first `seconds`, where steps have a length in time; else whole episodes.
+
+    Raises: UsageError: `seconds` are none, or too many.
+    """
+    if not 0 < seconds <= LONGEST_CLIP_S:
+        raise UsageError(f"a clip lasts up to {LONGEST_CLIP_S:g} s, not {seconds:g} s")
     horizon, dt = environment.horizon, environment.dt
     if dt is not None and 0 < dt <= LONGEST_STEP_S:
         stride = max(1, math.ceil(1 / (dt * MAX_FPS) - 1e-6))
@@ -69,15 +75,16 @@ def record_clip(
     Raises:
         EnvironmentFault: the environment raised.
         RunError: the policy was made for another environment, or the reward fails on this episode.
+        UsageError: `seconds` are none, or too many.
     """
     load = load_program or (lambda text: RewardProgram.from_graph(parse_graph(text, environment.interface)))
+    pace = pace_of(environment, seconds)
     world = environment.make_world(1)
     try:
         require_fit(policy, world, environment.name)
         memory = None
         if policy.info.memory_width:
             memory = MemoryTrack([(load(policy.info.memory_graph), 0, 1)], 1, world.device)
-        pace = pace_of(environment, seconds)
         with torch.no_grad():
             played = _play(environment.name, world, PolicyStack([policy], device=world.device), memory, seed, pace)
             paid = None if program is None else _paid(program, played)
@@ -85,7 +92,7 @@ def record_clip(
         world.close()
     return Clip(
         env=environment.name,
-        seed=seed,
+        seed=int(seed),
         dt=environment.dt,
         fps=pace.fps,
         ended=played.ended,

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from rewardsmith.clips import record_clip
+from rewardsmith.clips import load_clip, record_clip, save_clip
 from rewardsmith.clips.recording import UNTIMED_FRAMES, pace_of
 from rewardsmith.envs import resolve_env
-from rewardsmith.errors import EnvironmentFault, RunError
+from rewardsmith.errors import EnvironmentFault, RunError, UsageError
+from rewardsmith.store import RunFolder
 from rewardsmith.train import evaluate
+from rewardsmith.train.seeding import evaluation_seeds
 from tests.clips.players import Effort, policy_for
 from tests.helpers.tiny_world import HORIZON, GoNear, PointEnvironment, Poisoned, Raising, ThereAndBack
 from tests.train.test_evaluate import linear_policy
@@ -43,6 +45,19 @@ def test_clips_are_played_in_real_time_or_at_one_speed_for_all(dt, horizon, step
     assert pace.fps <= 25
     if dt is None:
         assert -(-pace.steps // pace.stride) <= UNTIMED_FRAMES
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, 61.0, float("nan")])
+def test_clips_of_no_length_and_endless_ones_are_refused(seconds) -> None:
+    with pytest.raises(UsageError, match="up to 60 s"):
+        record_clip(PointEnvironment(), linear_policy(1.0), seed=1, seconds=seconds)
+
+
+def test_seeds_may_come_from_numpy(tmp_path) -> None:
+    [seed] = evaluation_seeds(0, 1)
+    clip = record_clip(PointEnvironment(), linear_policy(1.0), seed=seed)
+    folder = RunFolder.create(tmp_path, {}, env="tiny").candidate("r1-0")
+    assert load_clip(save_clip(folder, clip), root=folder.run_root).seed == int(seed)
 
 
 def test_a_clip_is_the_episode_that_the_evaluator_sees() -> None:
