@@ -9,6 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from rewardsmith.budget import BudgetLimits
 from rewardsmith.types import EnvSpec, Record
 
+JUDGED = ("human", "proxy")  # feedback of raters, in the place of everything that is measured
 FRESH_SEED = 1000  # first seed of the final comparison; search seeds count from 0
 
 
@@ -75,8 +76,17 @@ class DesignConfig(Record):
         ge=0,
         description="Fresh seeds that retrain the winner and the sparse reference for the headline; 0 skips it.",
     )
-    feedback: Literal["none", "scalar", "full"] = Field(
-        default="full", description="What the designer is told (ablation)."
+    feedback: Literal["none", "scalar", "full", "human", "proxy"] = Field(
+        default="full",
+        description="What the designer is told: nothing, the score, or all (ablations). Method icpl: which rewards "
+        "people preferred (human), or the metric in their place (proxy); never a score.",
+    )
+    raters: PositiveInt = Field(default=1, description="With feedback human: people whose votes a round waits for.")
+    proxy_mistakes: float = Field(
+        default=0.0, ge=0, le=1, description="With feedback proxy: how often a vote picks another one by mistake."
+    )
+    guarantee: bool = Field(
+        default=False, description="Ask for further rewards until as many as wanted pass the critic (ICPL)."
     )
     trainer: Literal["population", "sb3"] = Field(
         default="population", description="Ours, which trains all together, or Stable-Baselines3's (the extra `sb3`)."

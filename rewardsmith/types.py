@@ -324,6 +324,27 @@ class Analysis(Record):
     has_success: bool = True  # False where the goal defines none, so that 0 says nothing
 
 
+class Judgement(Record):
+    """What raters made of what the policies of a round do.
+
+    Attributes:
+        shown: candidates of the round, and the best of the rounds before.
+        best: None where nothing could be shown at all.
+        worst: of this round's; None where there is no other than the best, or nothing was decided.
+        comments: what raters wrote (untrusted).
+        decided: False where nobody could tell, or there was nothing to compare; `best` is just one of them then.
+        difference: of the best from the one before, in a language model's words (untrusted).
+    """
+
+    shown: tuple[str, ...]
+    best: str | None
+    worst: str | None = None
+    comments: tuple[str, ...] = ()
+    raters: tuple[str, ...] = ()
+    decided: bool = True
+    difference: str = ""
+
+
 class Feedback(Record):
     """What a designer is told of the candidate `about`, one to start from; None while nothing could be trained."""
 

@@ -10,6 +10,7 @@ from rewardsmith.types import Analysis, Feedback, TrainingResult, Verdict
 
 MAX_OTHERS = 12
 MAX_REFUSED = 6
+NOTHING_TRAINED = "No reward could be trained to an evaluation yet."
 SUMMARY = "A language model's opinion of the above, which nobody has checked:"
 
 
@@ -33,7 +34,7 @@ def build_feedback(
     if best is not None and detail == "scalar":
         return Feedback(about=best, text=_score(results[best]))
     if best is None:
-        parts = ["No reward could be trained to an evaluation yet."]
+        parts = [NOTHING_TRAINED]
     else:
         parts = [about(analyses[best]) if best in analyses else _score(results[best])]
     if detail == "full":

@@ -18,6 +18,8 @@ class FeedbackDetail(StrEnum):
     NONE = "none"
     SCALAR = "scalar"
     FULL = "full"
+    HUMAN = "human"
+    PROXY = "proxy"
 
 
 def parse_settings(settings: list[str]) -> dict[str, object]:
@@ -94,7 +96,7 @@ def design(
         str | None, typer.Option(help="OpenAI-compatible endpoint (Ollama, vLLM, llama.cpp, ...).")
     ] = None,
     method: Annotated[
-        str, typer.Option(help="rewardsmith, eureka, auto_mc, oneshot, or module:Class (docs/methods.md).")
+        str, typer.Option(help="rewardsmith, eureka, icpl, auto_mc, oneshot, or module:Class (docs/methods.md).")
     ] = "rewardsmith",
     rounds: Annotated[
         int | None, typer.Option("--rounds", "--iterations", min=1, help="Default: the method's, often 2.")
@@ -108,7 +110,9 @@ def design(
     train: Annotated[
         int | None, typer.Option(min=1, help="Train so many of them, chosen on recorded episodes (default: all).")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Training seeds of each candidate.")] = 2,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Training seeds of each candidate. Default: often 2.")
+    ] = None,
     final_seeds: Annotated[int, typer.Option(min=0, help="Fresh seeds for the headline comparison; 0 skips it.")] = 5,
     repairs: Annotated[int, typer.Option(min=0, help="How often a refused reward goes back to its designer.")] = 2,
     review_rounds: Annotated[
@@ -122,8 +126,12 @@ def design(
         bool, typer.Option("--sign-only", help="Rewards decide signs only: sgn(sparse) + 0.1 sgn(dense).")
     ] = False,
     feedback: Annotated[
-        FeedbackDetail, typer.Option(help="What the designer is told (for ablations).")
-    ] = FeedbackDetail.FULL,
+        FeedbackDetail | None,
+        typer.Option(
+            help="What the designer is told (ablations); method icpl: human, people judge, or proxy, the metric."
+        ),
+    ] = None,
+    raters: Annotated[int, typer.Option(min=1, help="People whose votes a round waits for (feedback human).")] = 1,
     from_reward: Annotated[Path | None, typer.Option("--from", help="Start from this reward file.")] = None,
     racing: Annotated[bool, typer.Option(help="Drop the weakest candidates early.")] = True,
     finalist_seeds: Annotated[
@@ -195,7 +203,8 @@ def design(
         "review_rounds": review_rounds,
         "review_llm": review_llm,
         "final_seeds": final_seeds,
-        "feedback": feedback.value,
+        "feedback": feedback.value if feedback else None,
+        "raters": raters,
         "racing": racing,
         "finalist_seeds": finalist_seeds,
         "seed": seed,

@@ -211,7 +211,7 @@ class ModelDesigner:
             "feedback",
             edit=assignment.edit,
             feedback=clean_text(parent.told),
-            others=[{"code": _fenced(p.code), "feedback": clean_text(p.told)} for p in others],
+            others=[{"code": fenced(p.code), "feedback": clean_text(p.told)} for p in others],
             history=clean_text(context.history),
             wishes=_wishes(context),
             idea=idea,
@@ -219,7 +219,7 @@ class ModelDesigner:
         return [
             self._system(context),
             self._task(replace(context, history="", wishes=())),  # told below
-            Message(role="assistant", content=_fenced(parent.code)),
+            Message(role="assistant", content=fenced(parent.code)),
             Message(role="user", content=told),
         ]
 
@@ -232,7 +232,7 @@ class ModelDesigner:
 
     def repair_messages(self, context: DesignContext, proposal: Proposal, verdict: Verdict) -> list[Message]:
         """The conversation that sends `proposal` back with the findings against it."""
-        said = _fenced(proposal.code) if proposal.code else "(no usable reply)"
+        said = fenced(proposal.code) if proposal.code else "(no usable reply)"
         return [
             self._system(context),
             self._task(context),
@@ -330,5 +330,6 @@ def _wishes(context: DesignContext) -> list[str]:
     return [clean_line(wish, limit=1000) for wish in context.wishes]
 
 
-def _fenced(code: str) -> str:
+def fenced(code: str) -> str:
+    """As a block of code in a prompt."""
     return f"```python\n{clean_text(code)}\n```"

@@ -5,7 +5,7 @@ evaluation and recording use. Everything here is trusted code; rewards only ever
 """
 
 from rewardsmith.envs.environment import Environment
-from rewardsmith.envs.metrics import GoalMetric, Metric, NativeMetric, PackMetric, score_episodes
+from rewardsmith.envs.metrics import GoalMetric, Metric, NativeMetric, PackMetric, Unmeasured, score_episodes
 from rewardsmith.envs.pack import PackInfo, TaskInfo, TrainingDefaults
 from rewardsmith.envs.rendering import can_render
 from rewardsmith.envs.resolve import is_installed, list_packs, resolve_env
@@ -20,6 +20,7 @@ __all__ = [
     "PackMetric",
     "TaskInfo",
     "TrainingDefaults",
+    "Unmeasured",
     "VecWorld",
     "can_render",
     "is_installed",

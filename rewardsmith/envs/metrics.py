@@ -184,6 +184,29 @@ class NativeMetric:
         return fitness, torch.zeros_like(fitness)
 
 
+class Unmeasured:
+    """Where people say what is good, nothing is measured: fitness and success are 0, of every episode."""
+
+    about = "what people say when they compare films of the policies"
+
+    def step(
+        self,
+        features: Quantities,
+        previous: Quantities,
+        *,
+        action: Tensor,
+        native_reward: Tensor,
+        terminated: Tensor,
+        info: Mapping[str, Tensor] | None = None,
+    ) -> Quantities:
+        return {"steps": torch.ones_like(native_reward, dtype=torch.float64)}
+
+    def episode(
+        self, sums: Quantities, last: Quantities, low: Quantities, high: Quantities, length: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return torch.zeros_like(sums["steps"]), torch.zeros_like(sums["steps"])
+
+
 def score_episodes(metric: Metric, quantities: Quantities, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """(fitness, success), each (E,), of whole episodes laid end to end.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from rewardsmith.types import CandidateState, CurvePoint
@@ -26,13 +27,22 @@ class PointMeasured(NamedTuple):
     point: CurvePoint
 
 
+class VotesWanted(NamedTuple):
+    """The run in `root` waits until `raters` people have compared the clips of a question."""
+
+    root: Path
+    question: str
+    clips: int
+    raters: int
+
+
 class Said(NamedTuple):
     """One line for a person. Untrusted."""
 
     text: str
 
 
-Event = RoundStarted | CandidateChanged | PointMeasured | Said
+Event = RoundStarted | CandidateChanged | PointMeasured | VotesWanted | Said
 Observer = Callable[[Event], None]
 
 

@@ -19,6 +19,9 @@ def retrain_winner(parts: Parts, winner: str) -> None:
     count = parts.config.final_seeds
     if count == 0:
         return
+    if parts.task.goal.kind == "people":
+        parts.say("no training with fresh seeds: without a metric nothing says how they did")
+        return
     parts.observe(RoundStarted("final: fresh seeds"))
     programs = {winner: parts.graph_path(winner)}
     if parts.journal.get("final/training") is None and (reference := _reference(parts)) is not None:

@@ -11,6 +11,8 @@ from rewardsmith.envs import Environment
 from rewardsmith.errors import UsageError, unknown
 from rewardsmith.types import Goal, Record, Task
 
+PEOPLE = "people watch films of the trained policies, and say which they like best"
+
 
 class ScoredEpisode(Record):
     """One recorded episode as a proposed goal scores it."""
@@ -70,6 +72,9 @@ def settle_task(config: DesignConfig, environment: Environment) -> Task | None:
             raise UsageError(f"there is no metric file {config.metric}", hint="give the path of an existing .py file")
         about = f"your metric file {path.name}"
         return task(Goal(kind="metric_file", path=str(path), about=about), about)
+    if config.feedback == "human" and config.task is None:
+        instruction = tasks[environment.default_task].instruction if environment.default_task else ""
+        return task(Goal(kind="people", about=PEOPLE), instruction or f"do well at {environment.name}")
     name = config.task
     if name is None and tasks:
         name = next((t.name for t in tasks.values() if t.instruction.strip() == words), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from rewardsmith.types import Proposal
 
@@ -16,11 +17,13 @@ class Outcome:
 
     Attributes:
         has_success: False where the goal knows no success, so that only fitness says something.
+        pick: whether raters liked it best or least of what they were shown, where they judge (method icpl).
     """
 
     proposal: Proposal
     score: tuple[float, float] | None = None
     has_success: bool = True
+    pick: Literal["best", "worst"] | None = None
 
     @property
     def id(self) -> str:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from rewardsmith.analyze.race import why
 from rewardsmith.bank import Bank, concatenate, record_bank, record_simple
 from rewardsmith.bank.simple import EPISODES as SIMPLE_EPISODES
 from rewardsmith.bank.simple import simple_policies
 from rewardsmith.budget import Budget
-from rewardsmith.config import DesignConfig, ModelConfig
+from rewardsmith.config import JUDGED, DesignConfig, ModelConfig
 from rewardsmith.critic.critic import Critic
 from rewardsmith.design.builtin import BuiltinDesigner, screen_terms
 from rewardsmith.design.designer import Designer, EnvironmentCard, ModelDesigner
@@ -29,7 +31,7 @@ from rewardsmith.llm import ChatModel, RecordingModel, open_model
 from rewardsmith.loop.building import MORE_TIME, build
 from rewardsmith.loop.carried import Carried, carried_by
 from rewardsmith.loop.events import CandidateChanged, Observer, PointMeasured, Said
-from rewardsmith.loop.goal import settle_task
+from rewardsmith.loop.goal import PEOPLE, settle_task
 from rewardsmith.loop.methods import load_method, templates_of
 from rewardsmith.loop.model import JournaledModel
 from rewardsmith.loop.summary import located_goal, spent
@@ -95,7 +97,7 @@ class Parts:
                 bank = record_bank(self.environment, transitions=BANK_TRANSITIONS, seed=self.config.seed, metric=metric)
             bank.save(path)
             self.pay("bank", bank.env_steps)
-        return Bank.load(path, self.environment.interface)
+        return self._as_told(Bank.load(path, self.environment.interface))
 
     @cached_property
     def simple(self) -> dict[str, Bank]:
@@ -106,7 +108,15 @@ class Parts:
         with self.watching("recording episodes of simple policies in"):
             banks = record_simple(self.environment, seed=self.config.seed, metric=metric)
         self.pay("simple", sum(bank.env_steps for bank in banks.values()))
-        return banks
+        return {name: self._as_told(bank) for name, bank in banks.items()}
+
+    def _as_told(self, bank: Bank) -> Bank:
+        """Recorded episodes as critic and designers may know them: where raters judge, without the metric's scores."""
+        if not self.blind:
+            return bank
+        return replace(
+            bank, fitness=torch.full_like(bank.fitness, torch.nan), success=torch.full_like(bank.success, torch.nan)
+        )
 
     def show_critic(self, key: str, played: Callable[[], Bank | None]) -> None:
         """Let the critic see these episodes, too, from now on. `key` names their file, which a later session reads."""
@@ -114,7 +124,7 @@ class Parts:
         if not path.exists() and (bank := played()) is not None:
             bank.save(path)
         if path.exists():
-            self._played.append(Bank.load(path, self.environment.interface))
+            self._played.append(self._as_told(Bank.load(path, self.environment.interface)))
             self.__dict__.pop("critic", None)  # the next one looks at these episodes too
 
     def policy_path(self, member: Member) -> Path:
@@ -174,7 +184,7 @@ class Parts:
     @cached_property
     def critic(self) -> Critic:
         goal_states = None
-        if self.is_default_task:
+        if self.is_default_task and not self.blind:
             with self.watching("making goal states of"):
                 goal_states = self.environment.goal_states(GOAL_STATES, np.random.default_rng(self.config.seed))
         return Critic(
@@ -184,7 +194,7 @@ class Parts:
             goal_states=goal_states,
             simple=self.simple,
             words=self.task.words,
-            goal_ends=self.goal_ends,
+            goal_ends=None if self.blind else self.goal_ends,
             horizon=self.environment.horizon,
             sign_only=self.config.sign_only,
         )
@@ -199,6 +209,18 @@ class Parts:
         """Whether reaching the goal ends the episode; None: not known."""
         goal = self.task.goal
         return self.environment.goal_ends(goal.task if goal.kind == "pack" else None)
+
+    @property
+    def blind(self) -> bool:
+        """Whether raters say which reward is best, so that nothing measured may reach a designer or drop a reward."""
+        return self.config.feedback in JUDGED
+
+    @property
+    def told_task(self) -> Task:
+        """The task as designers know it."""
+        if not self.blind:
+            return self.task
+        return self.task.model_copy(update={"goal": self.task.goal.model_copy(update={"about": PEOPLE})})
 
     @property
     def is_default_task(self) -> bool:
@@ -271,7 +293,8 @@ class Parts:
                 out=self.folder.root,
                 name=key,
                 racing=RacingConfig(
-                    enabled=self.config.racing if racing is None else racing, finalist_seeds=self.config.finalist_seeds
+                    enabled=self.config.racing and not self.blind if racing is None else racing,
+                    finalist_seeds=self.config.finalist_seeds,
                 ),
                 spared=spared,
                 on_point=lambda member, point: self.observe(PointMeasured(*member, point)),
@@ -329,9 +352,14 @@ class Parts:
     def say(self, text: str) -> None:
         self.observe(Said(text))
 
+    def release(self) -> None:
+        """Let go of every process, for a while in which nothing is to do. What is needed later starts anew."""
+        self.__dict__.pop("critic", None)
+        if (jail := self.__dict__.pop("jail", None)) is not None:
+            jail.close()
+
     def close(self) -> None:
-        if "jail" in self.__dict__:
-            self.jail.close()
+        self.release()
         self.journal.put(f"session/{time.time_ns()}", {"wall_s": self.budget.wall_s})
         self.journal.close()
 

@@ -32,11 +32,13 @@ class Search:
     Attributes:
         defaults: settings of `DesignConfig` that this method is meant to have, where the person gives no others.
         templates: folder of its prompts.
+        judged: whether it goes by what raters like, told as `Outcome.pick`, and not by scores.
         scored: what was trained to the end, best first; of equals, what was tried last.
     """
 
     defaults: ClassVar[Mapping[str, object]] = {}
     templates: ClassVar[str] = "rewardsmith"
+    judged: ClassVar[bool] = False
 
     def __init__(self, config: DesignConfig) -> None:
         self.config = config
@@ -65,9 +67,10 @@ def search(method: Method, steps: Steps) -> str | None:
             steps.end_early(round)
             break
         proposals = steps.propose(round, orders)
-        accepted = steps.check_and_repair(proposals)
+        accepted = steps.complete(round, orders, steps.check_and_repair(proposals))
         chosen = steps.screen(round, accepted)
         results = steps.train(round, chosen)
         steps.analyze(round, results)
+        steps.judge(round, results)
         method.tell(steps.outcomes(round))
     return steps.best_so_far()

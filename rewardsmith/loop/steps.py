@@ -7,10 +7,12 @@ finished training.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 from rewardsmith.analyze.episodes import EpisodeFacts
-from rewardsmith.analyze.feedback import build_feedback
+from rewardsmith.analyze.feedback import NOTHING_TRAINED, build_feedback, refusals
 from rewardsmith.analyze.lineage import Bred, history
+from rewardsmith.analyze.preference import Preferred, preferred_before, remarks, trace_of
 from rewardsmith.analyze.race import ending
 from rewardsmith.critic import NOVELTY, Critic, fatal
 from rewardsmith.design.designer import Assignment, DesignContext, Parent, ScoredCandidate, proposal_id
@@ -22,11 +24,13 @@ from rewardsmith.loop.played import Played
 from rewardsmith.loop.solving import solves
 from rewardsmith.loop.summary import START, Screened, WishesMet, candidate_state, component_means, pick_best, score_of
 from rewardsmith.loop.tuning import tune
+from rewardsmith.loop.voting import difference, judge
 from rewardsmith.loop.wishes import wishes_met
 from rewardsmith.store import deaths_during
 from rewardsmith.tune import choose
-from rewardsmith.types import Analysis, CandidateState, Feedback, Order, Proposal, TrainingResult, Verdict
+from rewardsmith.types import Analysis, CandidateState, Feedback, Judgement, Order, Proposal, TrainingResult, Verdict
 
+FURTHER = 8  # times that refused rewards are replaced by others, before fewer are trained
 MAX_DEATHS = 3  # of processes that were checking a reward, before it is refused unchecked
 
 
@@ -41,6 +45,7 @@ class Steps:
         self.results: dict[str, TrainingResult] = {}
         self.analyses: dict[str, Analysis] = {}
         self.feedbacks: list[Feedback] = []  # of this round
+        self.judgements: list[Judgement] = []  # of each round, where raters judge
         self._known_to_critic: set[str] = set()
         self._start = START if self._config.refines is not None else None  # what every change is compared with
 
@@ -72,16 +77,20 @@ class Steps:
         def make() -> list[dict]:
             self._parts.jail  # noqa: B018  starts while the designer thinks, where nothing started it before
             placed = list(enumerate(self._from_file(orders) if round == 1 else orders))
-            given = [self._as_it_is(round, sample, order) for sample, order in placed if order.code]
-            tuned = tune(self._parts, round, [(n, o) for n, o in placed if o.edit == "tune"], self.proposals)
-            known = self.proposals | {p.id: p for p in given}
-            work = [self._assignment(n, o, known) for n, o in placed if not o.code and o.edit != "tune"]
-            asked = self._parts.designer.propose(self._context(round), work, round=round) if work else []
-            return [p.model_dump(mode="json") for p in sorted([*given, *tuned, *asked], key=lambda p: p.sample)]
+            return self._made(round, placed)
 
         self.feedbacks = self._feedback(round, orders)
         records = self._parts.journal.once(f"round-{round}/proposals", make)
         return [self._remember(Proposal.model_validate(r)) for r in records]
+
+    def _made(self, round: int, placed: Sequence[tuple[int, Order]]) -> list[dict]:
+        """Proposals for orders (sample, order)."""
+        given = [self._as_it_is(round, sample, order) for sample, order in placed if order.code]
+        tuned = tune(self._parts, round, [(n, o) for n, o in placed if o.edit == "tune"], self.proposals)
+        known = self.proposals | {p.id: p for p in given}
+        work = [self._assignment(n, o, known) for n, o in placed if not o.code and o.edit != "tune"]
+        asked = self._parts.designer.propose(self._context(round), work, round=round) if work else []
+        return [p.model_dump(mode="json") for p in sorted([*given, *tuned, *asked], key=lambda p: p.sample)]
 
     def _from_file(self, orders: Sequence[Order]) -> Sequence[Order]:
         """What to ask for where the person brought a reward along: that one, and improvements of it."""
@@ -114,13 +123,13 @@ class Steps:
     def _context(self, round: int) -> DesignContext:
         return DesignContext(
             environment=self._parts.card,
-            task=self._parts.task,
+            task=self._parts.told_task,
             archive=tuple(
                 ScoredCandidate(
                     id=id,
                     code=self.proposals[id].code,
-                    success=score[0],
-                    fitness=score[1],
+                    success=0.0 if self._parts.blind else score[0],
+                    fitness=0.0 if self._parts.blind else score[1],
                     components=component_means(result),
                 )
                 for id, result in self.results.items()
@@ -133,10 +142,12 @@ class Steps:
 
     def _history(self, round: int) -> str:
         """What earlier edits did; as long as nothing could be trained, why not."""
-        if round == 1 or self._config.feedback != "full":
+        if round == 1 or self._config.feedback in ("none", "scalar"):
             return ""
         if self.best_so_far() is None:
             return self.feedbacks[0].text if self.feedbacks else ""
+        if self._parts.blind:
+            return preferred_before(self._preferred())
         return history(
             [
                 Bred(
@@ -229,6 +240,31 @@ class Steps:
 
         return Verdict.model_validate(self._parts.journal.once(f"candidate/{proposal.id}/review", make))
 
+    def complete(self, round: int, orders: Sequence[Order], accepted: Sequence[str]) -> list[str]:
+        """With `guarantee`: what is accepted, with further rewards in the place of those that were refused."""
+        found = list(accepted)
+        if not self._config.guarantee:
+            return found
+        kept = {self.proposals[id].sample for id in found}
+        pending = [order for sample, order in enumerate(orders) if sample not in kept]
+        sample = len(orders)
+        for attempt in range(1, FURTHER + 1):
+            if not pending:
+                return found
+            placed = list(enumerate(pending, start=sample))
+            records = self._parts.journal.once(
+                f"round-{round}/further-{attempt}", lambda placed=placed: self._made(round, placed)
+            )
+            more = self.check_and_repair([self._remember(Proposal.model_validate(r)) for r in records])
+            found += more
+            kept = {self.proposals[id].sample for id in more}
+            pending = [order for n, order in placed if n not in kept]
+            sample += len(placed)
+        self._parts.say(
+            f"{len(found)} of {len(orders)} rewards pass the critic after {FURTHER} more attempts: on with these"
+        )
+        return found
+
     # --- screen ----------------------------------------------------------------------------------------------------
 
     def screen(self, round: int, ids: Sequence[str]) -> list[str]:
@@ -315,6 +351,8 @@ class Steps:
             if round == 1:
                 carried = self._parts.carried
                 return [Feedback(about=START, text=carried.told).model_dump(mode="json")] if carried else []
+            if self._parts.blind:
+                return [f.model_dump(mode="json") for f in self._told_of_preferences(round, orders)]
             wanted = dict.fromkeys(id for order in orders for id in order.parents)
             shown = [self.best_so_far(), *(id for id in wanted if id != self.best_so_far())]
             last = {id: v for id, v in self.verdicts.items() if self.proposals[id].round == round - 1}
@@ -324,13 +362,57 @@ class Steps:
                     results=self.results,
                     analyses=self.analyses,
                     verdicts=last,
-                    detail=self._config.feedback,
+                    detail="scalar" if self._config.feedback == "scalar" else "full",
                 ).model_dump(mode="json")
                 for id in shown
                 if id is None or id in self.results
             ]
 
         return [Feedback.model_validate(r) for r in self._parts.journal.once(f"round-{round}/feedback", make)]
+
+    # --- judge -----------------------------------------------------------------------------------------------------
+
+    def judge(self, round: int, results: Mapping[str, TrainingResult]) -> None:
+        """Where raters judge: which of the round's rewards they like best and least."""
+        if not self._parts.blind:
+            return
+
+        def make() -> dict:
+            before = self.best_so_far()
+            scores = {id: score for id, result in self.results.items() if (score := score_of(result)) is not None}
+            found = judge(self._parts, round, results, before=before, scores=scores)
+            if before and found.best and found.best != before:
+                found = found.model_copy(update={"difference": difference(self._parts, round, before, found.best)})
+            return found.model_dump(mode="json")
+
+        found = Judgement.model_validate(self._parts.journal.once(f"round-{round}/judgement", make))
+        self.judgements.append(found)
+        self._known_to_critic.clear()  # while people were awaited, the critic was let go
+        for id in results:
+            self._changed(id)
+
+    def _told_of_preferences(self, round: int, orders: Sequence[Order]) -> list[Feedback]:
+        """Traces of the rewards that something shall descend from, the best one with what raters wrote."""
+        best = self.best_so_far()
+        if best is None:
+            last = {id: v for id, v in self.verdicts.items() if self.proposals[id].round == round - 1}
+            return [Feedback(about=None, text=f"{NOTHING_TRAINED}\n\n{refusals(last)}".strip())]
+        written = remarks(self.judgements[-1].comments)
+        wanted = dict.fromkeys(id for order in orders for id in order.parents)
+        told = {id: trace_of(self.results[id]) for id in wanted}
+        return [
+            Feedback(about=id, text="\n\n".join([text, written] if written and id == best else [text]))
+            for id, text in told.items()
+        ]
+
+    def _preferred(self) -> list[Preferred]:
+        """What was liked best one after the other. How the last of them trained is told where its code is."""
+        best, liked = self.best_so_far(), {}
+        for round, found in enumerate(self.judgements, start=1):
+            if found.decided and found.best and found.best not in liked:
+                trace = "" if found.best == best else trace_of(self.results[found.best])
+                liked[found.best] = Preferred(f"{found.best}, liked best in round {round}", trace, found.difference)
+        return list(liked.values())
 
     # --- pick ------------------------------------------------------------------------------------------------------
 
@@ -343,10 +425,18 @@ class Steps:
             proposal=self.proposals[id],
             score=score_of(self.results[id]) if id in self.results else None,
             has_success=self._parts.has_success,
+            pick=self._pick(self.proposals[id].round, id),
         )
 
+    def _pick(self, round: int, id: str) -> Literal["best", "worst"] | None:
+        if len(self.judgements) < round or not (found := self.judgements[round - 1]).decided:
+            return None
+        return "best" if id == found.best else "worst" if id == found.worst else None
+
     def best_so_far(self) -> str | None:
-        """Ranked by (success, fitness) of the clean evaluator, never by anything reward code wrote."""
+        """By (success, fitness) of the clean evaluator, or by raters; never by anything reward code wrote."""
+        if self._parts.blind:
+            return self.judgements[-1].best if self.judgements else None
         return pick_best(self.results, start=self._start)
 
     def _changed(self, id: str, detail: str = "") -> None:

@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from rewardsmith.analyze.episodes.facts import EpisodeFacts
 from rewardsmith.budget import Spent
-from rewardsmith.config import DesignConfig
+from rewardsmith.config import JUDGED, DesignConfig
 from rewardsmith.critic.critic import DUPLICATE
 from rewardsmith.errors import RunError
 from rewardsmith.llm import Completion
@@ -25,6 +25,7 @@ from rewardsmith.types import (
     Criterion,
     Feedback,
     Goal,
+    Judgement,
     Member,
     MemberResult,
     Proposal,
@@ -153,6 +154,7 @@ class RunSummary(Record):
     candidates: tuple[Candidate, ...]
     feedbacks: tuple[tuple[Feedback, ...], ...]  # of each round: what designers were told in it, the best one first
     best: str | None
+    judgements: tuple[Judgement, ...] = ()  # of each round, where raters judged
     headline: Headline | None
     final: dict[str, TrainingResult]
     wishes: dict[str, WishesMet] = Field(default_factory=dict)  # met by the reward that was refined and by the best one
@@ -297,7 +299,12 @@ def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
     training = _trainings(journal, "round-")
     final = _trainings(journal, "final")
     finished = _read(journal, "finished", Finished)
-    best = finished.best if finished else pick_best(training, start=START if config.refines is not None else None)
+    judged = [_read(journal, key, Judgement) for key in _rounds(journal, "judgement")]
+    if config.feedback in JUDGED:
+        picked = judged[-1].best if judged and judged[-1] else None
+    else:
+        picked = pick_best(training, start=START if config.refines is not None else None)
+    best = finished.best if finished else picked
     repaired = {p.repair_of for p in proposals}
     screenings = [_read(journal, key, Screened) for key in _rounds(journal, "screening")]
     screened = {id: why for s in screenings if s for id in s.scores if (why := s.why(id))}
@@ -328,6 +335,7 @@ def _summarize(folder: RunFolder, journal: Journal) -> RunSummary:
         candidates=candidates,
         feedbacks=tuple(feedbacks),
         best=best,
+        judgements=tuple(j for j in judged if j),
         headline=headline_of(final, best) if best else None,
         final=final,
         wishes=_wishes(journal, task, best),
@@ -412,7 +420,11 @@ def spent(journal: Journal, config: DesignConfig) -> Spent:
 
 
 def _proposals(journal: Journal) -> list[Proposal]:
-    proposals = [p for key in _rounds(journal, "proposals") for p in _read(journal, key, tuple[Proposal, ...]) or ()]
+    proposals = [
+        p
+        for key in _rounds(journal, "(?:proposals|further-[0-9]{1,3})")
+        for p in _read(journal, key, tuple[Proposal, ...]) or ()
+    ]
     repairs = [_read(journal, key, Proposal) for key in journal.keys("candidate/") if key.endswith("/repair")]
     repaired = {r.repair_of: r for r in repairs if r}
     ordered: dict[str, Proposal] = {}

@@ -3,7 +3,8 @@
 runs/hopper-001/
     run.json            what was asked for, with which versions and seeds; written once
     origin              by which this user's own runs are known
-    journal.sqlite      every reply, verdict, vote and result
+    journal.sqlite      every reply, verdict and result
+    votes.sqlite        what people were asked, and every vote
     lock                held while a process drives the run
     candidates/<id>/    reward.py, graph.json, verdict.json, seeds/<k>/, clips/<seed>.safetensors
     cache/              what can be made again
@@ -130,6 +131,7 @@ class RunFolder:
         self.info = info
         self.id = info.id
         self.journal_path = root / "journal.sqlite"
+        self.votes_path = root / "votes.sqlite"
         self.report_path = root / "report.html"
         self.cache_root = root / "cache"
 

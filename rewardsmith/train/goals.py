@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from rewardsmith.envs import Environment, GoalMetric, Metric, PackMetric
+from rewardsmith.envs import Environment, GoalMetric, Metric, PackMetric, Unmeasured
 from rewardsmith.errors import EnvironmentFault, UsageError
 from rewardsmith.reward.graph import parse_goal
 from rewardsmith.reward.program import GoalProgram
@@ -30,7 +30,7 @@ def load_metric(env: Environment, goal: Goal) -> Metric:
 
 def knows_success(env: Environment, goal: Goal) -> bool:
     """Whether the goal, its checks aside, defines success; else its 0 says nothing."""
-    return goal.kind not in ("people", "native") or env.native_metric().knows_success
+    return goal.kind != "people" and (goal.kind != "native" or env.native_metric().knows_success)
 
 
 def load_criterion(env: Environment, criterion: Criterion) -> Metric:
@@ -43,8 +43,9 @@ def load_criterion(env: Environment, criterion: Criterion) -> Metric:
         case "model":
             graph = parse_goal(_read(Path(criterion.path)), env.interface)
             return GoalMetric(GoalProgram.from_graph(graph), criterion.about)
-        case "people" | "native":
-            # People rank afterwards; until then curves show the environment's own measure.
+        case "people":
+            return Unmeasured()
+        case "native":
             return env.native_metric()
 
 

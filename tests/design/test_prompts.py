@@ -9,6 +9,7 @@ import pytest
 
 from rewardsmith.design import designer as designer_module
 from rewardsmith.design.designer import Assignment, ModelDesigner, Parent
+from rewardsmith.design.difference import difference_messages
 from rewardsmith.design.extract import extract_code
 from rewardsmith.design.goal import goal_messages
 from rewardsmith.design.prompts import (
@@ -52,7 +53,7 @@ def short_tools(monkeypatch):
 
 def conversations() -> dict[str, str]:
     talks = {}
-    for method in ("rewardsmith", "eureka", "auto_mc", "oneshot"):
+    for method in ("rewardsmith", "eureka", "auto_mc", "icpl", "oneshot"):
         designer = ModelDesigner(Silent(), method=method)
         talks[f"{method}/first"] = designer.messages(CONTEXT, Assignment())
         if method != "oneshot":
@@ -61,7 +62,7 @@ def conversations() -> dict[str, str]:
             talks[f"{method}/later"] = designer.messages(later, Assignment(edit="restructure", parents=(seen,)))[1:]
             brought = Assignment(edit="restructure", parents=(Parent("", "CODE"),))
             talks[f"{method}/brought-along"] = designer.messages(CONTEXT, brought)[2:]
-    designer = ModelDesigner(Silent())
+    designer, icpl = ModelDesigner(Silent()), ModelDesigner(Silent(), method="icpl")
     pair = (Parent("r1s0", "CODE", "success: 0.10"), Parent("r1s1", "OTHER", "success: 0.20"))
     nothing = dataclasses.replace(CONTEXT, history="all eight were refused")
     signs = ModelDesigner(Silent(), method="auto_mc", sign_only=True)
@@ -70,6 +71,8 @@ def conversations() -> dict[str, str]:
         "rewardsmith/tweak": designer.messages(CONTEXT, Assignment(edit="tweak", parents=pair[:1]))[3:],
         "rewardsmith/crossover": designer.messages(CONTEXT, Assignment(edit="crossover", parents=pair))[2:],
         "rewardsmith/later-without-best": designer.messages(nothing, Assignment(idea=1))[1:],
+        "icpl/rejected": icpl.messages(CONTEXT, Assignment(edit="restructure", parents=pair))[2:],
+        "icpl/difference": difference_messages(("r1s0", "CODE"), ("r2s3", "OTHER"), PROMPTS),
         "auto_mc/signs-only": signs.messages(CONTEXT, Assignment())[:1],
         "repair": designer.repair_messages(CONTEXT, PROPOSAL, FINDINGS)[2:],
         "repair-without-code": designer.repair_messages(
@@ -83,10 +86,11 @@ def conversations() -> dict[str, str]:
 NAMES = (
     *(
         f"{method}/{talk}"
-        for method in ("rewardsmith", "eureka", "auto_mc")
+        for method in ("rewardsmith", "eureka", "auto_mc", "icpl")
         for talk in ("first", "later", "brought-along")
     ),
     *(f"rewardsmith/{talk}" for talk in ("first-with-idea", "tweak", "crossover", "later-without-best")),
+    *(f"icpl/{talk}" for talk in ("rejected", "difference")),
     "oneshot/first",
     "auto_mc/signs-only",
     "repair",

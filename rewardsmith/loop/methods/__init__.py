@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rewardsmith.config import DesignConfig
+from rewardsmith.config import JUDGED, DesignConfig
 from rewardsmith.errors import UsageError, unknown
 from rewardsmith.loop.asking import Asked, told
 
@@ -22,6 +22,7 @@ METHODS = {
     "rewardsmith": "rewardsmith.loop.methods.rewardsmith:Rewardsmith",
     "eureka": "rewardsmith.loop.methods.eureka:Eureka",
     "auto_mc": "rewardsmith.loop.methods.auto_mc:AutoMC",
+    "icpl": "rewardsmith.loop.methods.icpl:ICPL",
     "oneshot": "rewardsmith.loop.methods.oneshot:OneShot",
     "refine": "rewardsmith.loop.methods.refine:Refine",
     "given": "rewardsmith.loop.methods.given:Given",
@@ -79,6 +80,11 @@ def require_method(config: DesignConfig) -> None:
         setting, command = OF_COMMANDS[config.method]
         if not getattr(config, setting):
             raise UsageError(f"the method {config.method} does not design from nothing", hint=command)
+    if getattr(load_method(config.method), "judged", False) != (config.feedback in JUDGED):
+        raise UsageError(
+            f"the method {config.method} does not work with --feedback {config.feedback}",
+            hint="people and proxies (human, proxy) judge for the method icpl, and for no other; it takes nothing else",
+        )
     make_method(config).ask(1)
 
 

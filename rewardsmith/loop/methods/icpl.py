@@ -1,0 +1,40 @@
+"""ICPL: in-context preference learning (Yu et al., arXiv 2410.17233). People say which policies they like.
+
+    for N rounds: sample rewards until K of them are executable; train all; people see what the policies do and name
+    the best and the worst; the next prompt builds on the best and keeps away from the worst
+
+Fitness is in no prompt: what is told are the traces of both rewards, what was preferred before, and what changed.
+Departures, and why: the best of the rounds before is shown beside the K new ones, so that a bad round loses nothing
+and all rounds' rewards are compared; what people write reaches the prompt; a refused reward goes back with its findings
+before another is asked for; policies of failed trainings are not shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rewardsmith.config import DesignConfig
+from rewardsmith.loop.outcome import Outcome
+from rewardsmith.loop.search import Search
+from rewardsmith.types import Order
+
+
+class ICPL(Search):
+    defaults: ClassVar = {"candidates": 6, "rounds": 5, "seeds": 1, "feedback": "human", "guarantee": True}
+    templates: ClassVar = "icpl"
+    judged: ClassVar = True
+
+    def __init__(self, config: DesignConfig) -> None:
+        super().__init__(config)
+        self._liked: tuple[str, ...] = ()  # the best so far, and the worst of the last round
+
+    def ask(self, round: int) -> Sequence[Order]:
+        edit = "restructure" if self._liked else "new"
+        return [Order(edit=edit, parents=self._liked)] * self.config.candidates
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        super().tell(outcomes)
+        best = [o.id for o in outcomes if o.pick == "best"] or list(self._liked[:1])
+        worst = [o.id for o in outcomes if o.pick == "worst"]
+        self._liked = tuple(best + worst) if best else ()

@@ -1,0 +1,110 @@
+"""Who did best in a round, where people say so: clips are shown, votes awaited, and the verdict goes into the journal.
+
+With `--feedback proxy` the metric votes in their place, through the same book. What it votes by is told to nobody.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from rewardsmith.design.difference import describe_difference
+from rewardsmith.loop.clipping import record_clips
+from rewardsmith.loop.events import VotesWanted
+from rewardsmith.loop.parts import Parts
+from rewardsmith.prefer.ballots import Ballot, choices
+from rewardsmith.prefer.simulated import SimulatedRater
+from rewardsmith.prefer.utilities import utilities
+from rewardsmith.prefer.votes import Question, Vote, VoteBook
+from rewardsmith.types import Judgement, TrainingResult, content_id
+
+POLL_S = 0.5
+SETTLE_S = 5.0  # after the last answer, in which it can be taken back
+
+Score = tuple[float, float]
+
+
+def judge(
+    parts: Parts,
+    round: int,
+    results: Mapping[str, TrainingResult],
+    *,
+    before: str | None,
+    scores: Mapping[str, Score],
+) -> Judgement:
+    """The best and the worst of a round, by votes. Whatever failed in training is neither, for nothing shows it.
+
+    Args:
+        results: of this round.
+        before: the best of the rounds before, which is shown beside them.
+        scores: (success, fitness) of everything that may be shown; the metric's votes go by them.
+    """
+    fresh = tuple(id for id, result in results.items() if result.final_scores)
+    shown = (*fresh, *((before,) if before else ()))
+    if len(shown) < 2:
+        return Judgement(shown=shown, best=shown[0] if shown else None, decided=False)
+    question = Question(id=f"round-{round}", items=shown, words=parts.task.words)
+    with VoteBook(parts.folder.votes_path, create=True) as book:
+        if parts.config.feedback == "proxy":
+            book.ask(question)
+            book.cast(_metrics_vote(parts, round, question, scores))
+        else:
+            record_clips(parts, round, {id: results[id] for id in fresh})
+            book.ask(question)
+            _wait(parts, book, question)
+        return verdict(question, book.standing(question.id), fresh=fresh, before=before)
+
+
+def verdict(
+    question: Question, ballots: Mapping[str, Ballot], *, fresh: Sequence[str], before: str | None
+) -> Judgement:
+    """By all ballots together. Where they say nothing, the best so far stays, or else the first one is taken."""
+    known = Judgement(
+        shown=question.items,
+        best=before or fresh[0],
+        comments=tuple(ballot.comment for ballot in ballots.values() if ballot.comment),
+        raters=tuple(sorted(ballots)),
+        decided=False,
+    )
+    said = [choice for ballot in ballots.values() for choice in choices(ballot)]
+    if not said:
+        return known
+    ranked = utilities(question.items, said).ranked
+    worst = next((id for id in reversed(ranked[1:]) if id in fresh), None)
+    return known.model_copy(update={"best": ranked[0], "worst": worst, "decided": True})
+
+
+def _metrics_vote(parts: Parts, round: int, question: Question, scores: Mapping[str, Score]) -> Vote:
+    """The best and the worst by rank: a rater who watches closely, and picks wrongly as often as is asked for."""
+    rater = SimulatedRater(mistakes=parts.config.proxy_mistakes)
+    order = sorted({scores[id] for id in question.items})
+    worth = {id: float(order.index(scores[id])) for id in question.items}
+    rng = np.random.default_rng(np.random.SeedSequence([parts.config.seed, round]))
+    ballot = rater.answer(worth, question.items, rng, "best_worst")
+    return Vote(question=question.id, ballot=ballot, id=content_id([question.id, "metric"], length=16))
+
+
+def _wait(parts: Parts, book: VoteBook, question: Question, *, sleep: Callable[[float], object] = time.sleep) -> None:
+    """Until enough raters have answered, and a moment longer. Nothing is held meanwhile but the run's lock."""
+    wanted = parts.config.raters
+    if len(book.standing(question.id)) < wanted:
+        parts.release()
+        parts.observe(VotesWanted(parts.folder.root, question.id, len(question.items), wanted))
+        while True:
+            before = book.standing(question.id)
+            if len(before) < wanted:
+                sleep(POLL_S)
+                continue
+            sleep(SETTLE_S)
+            if book.standing(question.id) == before:
+                return
+
+
+def difference(parts: Parts, round: int, earlier: str, later: str) -> str:
+    """What changed from the reward preferred before to the one preferred now, in words (untrusted)."""
+    if parts.config.model.llm == "builtin":
+        return ""
+    codes = [parts.folder.candidate(id).read_reward() for id in (earlier, later)]
+    return describe_difference(parts.model, (earlier, codes[0]), (later, codes[1]), step=f"round-{round}/difference")
