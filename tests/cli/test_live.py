@@ -13,13 +13,53 @@ from rewardsmith.cli import live, show
 from rewardsmith.cli.goal import goal_file, read_goal_file
 from rewardsmith.cli.show import advice_on
 from rewardsmith.config import DesignConfig
-from rewardsmith.loop.events import PointMeasured
+from rewardsmith.loop.events import CandidateChanged, PointMeasured, RoundStarted
 from rewardsmith.loop.goal import GoalAnswer, GoalProposal
 from rewardsmith.loop.report import report_data
 from rewardsmith.loop.summary import Candidate, Headline, RunSummary
 from rewardsmith.store import RunFolder
-from rewardsmith.types import Analysis, CurvePoint, EnvSpec, MemberResult, Proposal, TrainingResult
+from rewardsmith.types import Analysis, CandidateState, CurvePoint, EnvSpec, MemberResult, Proposal, TrainingResult
 from tests.helpers.results import kept_of
+
+
+def test_a_log_tells_each_state_once_and_training_once_a_minute(monkeypatch) -> None:
+    out, now = io.StringIO(), [0.0]
+    monkeypatch.setattr(live, "progress", Console(file=out, force_terminal=False, width=200))
+    monkeypatch.setattr(live.time, "monotonic", lambda: now[0])
+
+    def measure(id: str, steps: int, *success: float) -> None:
+        for seed, s in enumerate(success):
+            view(
+                PointMeasured(
+                    id, seed, CurvePoint(env_steps=steps, fitness=s + 1, success=s, episode_length=1, episodes=1)
+                )
+            )
+
+    with live.LiveView() as view:
+        view(RoundStarted("round 1 of 1"))
+        for state in (CandidateState.TRAINING, CandidateState.TRAINING):
+            for id in "ab":
+                view(CandidateChanged(id, state))
+        for steps in range(100, 1000, 100):
+            measure("a", steps, 0.0, 0.5)
+            measure("b", steps, 0.0)
+        now[0] = 61
+        measure("a", 1000, 0.25, 0.75)
+        measure("b", 1000, 0.0)
+        view(CandidateChanged("a", CandidateState.ACCEPTED))
+        view(CandidateChanged("b", CandidateState.DROPPED, "2nd of 2"))
+        view(RoundStarted("final: fresh seeds"))
+        measure("a", 1000, 1.0)
+    assert out.getvalue().splitlines() == [
+        "--- round 1 of 1",
+        "a: training",
+        "b: training",
+        "a leads: success 0.25 (0 to 0.5), fitness 1.25 (1 to 1.5) at 900 env steps; 1 more in training",
+        "a: accepted - success 0.5 (0.25 to 0.75), fitness 1.5 (1.25 to 1.75) at 1,000 env steps",
+        "b: dropped - 2nd of 2",
+        "--- final: fresh seeds",
+        "a: success 1, fitness 2 at 1,000 env steps",
+    ]
 
 
 def test_the_table_is_out_of_the_way_while_a_question_is_asked(monkeypatch) -> None:
