@@ -23,13 +23,14 @@ def envs(
     if name is None:
         packs = list_packs()
         if as_json:
-            print_json([{"name": p.name, "about": p.about, "tasks": list(p.tasks)} for p in packs])
+            print_json([{"name": p.name, "about": p.about, "extra": p.extra, "tasks": list(p.tasks)} for p in packs])
             return
         table = Table(box=None)
         for column in ("pack", "about", "tasks"):
             table.add_column(column)
         for pack in packs:
-            table.add_row(pack.name, wash(pack.about), ", ".join(pack.tasks))
+            needs = f" Needs the extra `{pack.extra}`." if pack.extra else ""
+            table.add_row(pack.name, wash(pack.about + needs), ", ".join(pack.tasks))
         results.print(table)
         results.print("Any other Gymnasium id works too, such as Acrobot-v1, and so does the path of a pack folder.")
         return

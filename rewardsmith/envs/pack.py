@@ -54,6 +54,7 @@ class PackInfo(Record):
     name: str
     about: str = ""
     path: str = ""
+    extra: str = ""  # what has to be installed for it: rewardsmith[EXTRA]
     tasks: tuple[str, ...] = ()
     default_task: str = ""
     separable: bool = True
@@ -98,7 +99,8 @@ class PackFile(_Section):
     """`pack.toml`."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
-    about: str = Field(min_length=1)
+    about: str = Field(min_length=1, description="For people and designers alike.")
+    extra: str = Field(default="", description="Our extra that installs it, such as robotics; designers do not see it.")
     separable: bool = Field(default=True, description="False when human.py and sparse.py train equally well.")
     env: EnvSection
     camera: CameraSection = CameraSection()
@@ -167,6 +169,7 @@ class Pack:
             name=self.name,
             about=self.file.about,
             path=str(self.folder),
+            extra=self.file.extra,
             tasks=tasks,
             default_task=tasks[0],
             separable=self.file.separable,

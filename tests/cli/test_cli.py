@@ -152,6 +152,11 @@ def test_envs_as_json() -> None:
     assert {"hopper", "half_cheetah", "reacher", "lunar_lander", "mountain_car_continuous"} <= set(names)
 
 
+def test_envs_say_what_has_to_be_installed() -> None:
+    done = CliRunner().invoke(app, ["envs"])
+    assert "Needs the extra `robotics`." in " ".join(done.stdout.split())
+
+
 def test_doctor_reports_the_jail() -> None:
     done = CliRunner().invoke(app, ["doctor", "--json"])
     checks = {check["name"]: check for check in json.loads(done.stdout)}

@@ -48,6 +48,8 @@ def test_bundled_packs_are_listed():
     assert set(bundled_packs()) <= set(infos)
     for info in infos.values():
         assert not info.error and info.about and info.default_task == info.tasks[0]
+        assert "extra" not in info.about, "designers read it, and can install nothing"
+    assert [infos[name].extra for name in ("hopper", "fetch_push", "minihack_room")] == ["", "robotics", "minihack"]
 
 
 def test_whether_success_ends_the_episode_may_be_left_open(folder):
