@@ -21,6 +21,7 @@ from rewardsmith.cli import (
     envs,
     evaluate,
     export,
+    prefer,
     refine,
     report,
     resume,
@@ -40,7 +41,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for verb in (design, refine, resume, check, compare, train, evaluate, batch, report, export, envs, doctor, demo):
+VERBS = (design, refine, resume, prefer, check, compare, train, evaluate, batch, report, export, envs, doctor, demo)
+for verb in VERBS:
     verb.register(app)
 
 

@@ -10,7 +10,7 @@ from rewardsmith.loop.methods import METHODS
 from rewardsmith.loop.summary import RunSummary
 from rewardsmith.store import made_here
 
-Verb = Literal["resume", "refine", "eval", "export"]
+Verb = Literal["resume", "refine", "eval", "export", "prefer"]
 GO_ON = ("resume", "refine")  # verbs that do everything that the config names
 
 
@@ -36,7 +36,8 @@ def _reach(run: RunSummary, verb: Verb) -> list[str]:
     reach = [] if is_installed(config.env) else [f"the code of the environment {config.env.name!r}"]
     if verb in GO_ON and config.method not in METHODS:
         reach.append(f"the code of the method {config.method!r}")
-    files = [*(_configured(run) if verb in GO_ON else ()), *(_metric_files(run) if verb != "export" else ())]
+    files = _configured(run) if verb in GO_ON else []
+    files += _metric_files(run) if verb in (*GO_ON, "eval") else []
     reach += [f"the code in {file!r}" for file in dict.fromkeys(files)]
     if verb in GO_ON and config.model.llm != "builtin":
         at = f" at {config.model.base_url!r}, with your API key" if config.model.base_url else ""

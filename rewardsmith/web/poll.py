@@ -91,7 +91,7 @@ class Poll:
         if compare and not 2 <= at_a_time <= MOST_AT_A_TIME:
             raise UsageError(f"2 to {MOST_AT_A_TIME} clips are compared at a time, not {at_a_time}")
         self.book, self._films, self._links = book, films, links
-        self.compare, self._at_a_time, self._words = tuple(sorted(compare)), at_a_time, words
+        self.compare, self.at_a_time, self._words = tuple(sorted(compare)), at_a_time, words
         self._asking = threading.Lock()
         self._casting: dict[str, threading.Lock] = {}
         self._sure: tuple[int, Sure | None] = (0, None)
@@ -116,35 +116,40 @@ class Poll:
         """The most telling set that the rater has not seen: as large as wanted, else smaller, in the end pairs."""
         answered = {vote.question for vote in votes if vote.rater == rater}
         seen = {frozenset(question.items) for question in questions if question.id in answered}
-        for count in range(min(self._at_a_time, len(self.compare)), 1, -1):
+        for count in range(min(self.at_a_time, len(self.compare)), 1, -1):
             items = telling_question(self.compare, votes, count=count).items
             if frozenset(items) not in seen:
-                return _question(items, questions)
+                return question_of(items)
         known = standings(self.compare, votes)
         pairs = [pair for pair in combinations(self.compare, 2) if frozenset(pair) not in seen]
-        return _question(max(pairs, key=lambda pair: information(known, *pair)), questions) if pairs else None
+        return question_of(max(pairs, key=lambda pair: information(known, *pair))) if pairs else None
 
     def _shown(self, asked: Asked, rater: str) -> Shown:
         question = asked.question
         return Shown(
             handle=self.handle(rater, question.id, again=asked.again),
-            words=question.words or self._words,
+            words=self.words_of(question),
             clips=len(question.items),
             episodes=len(episodes(self._films, question.items)),
         )
+
+    def words_of(self, question: Question) -> str:
+        """What to look for."""
+        return question.words or self._words
 
     def handle(self, rater: str, question: str, *, again: bool) -> str:
         return self._links.sign("asked", rater, question, str(again))
 
     def clip(self, rater: str, handle: str, place: int, episode: int) -> tuple[str, int]:
         """Candidate and seed of one film of a set. Raises: NotNow: there is no such film."""
-        asked = self._find(rater, handle)
+        asked = self.find(rater, handle)
         seeds = episodes(self._films, asked.question.items)
         if not (0 <= place < len(asked.shown) and 0 <= episode < len(seeds)):
             raise NotNow("there is no such clip", hint="reload the page")
         return asked.shown[place], seeds[episode]
 
-    def _find(self, rater: str, handle: str) -> Asked:
+    def find(self, rater: str, handle: str) -> Asked:
+        """The question that a handle stands for. Raises: NotNow: none of this rater's."""
         for question in self.book.questions():
             for again in (False, True):
                 if self.handle(rater, question.id, again=again) == handle:
@@ -158,7 +163,7 @@ class Poll:
 
         Raises: NotNow: the rater has answered this already, or took this very answer back. UsageError: no answer.
         """
-        asked = self._find(rater, answer.asked)
+        asked = self.find(rater, answer.asked)
         vote = Vote(id=answer.id, question=asked.question.id, ballot=_ballot(asked, rater, answer), again=asked.again)
         with self._casting.setdefault(rater, threading.Lock()):
             given = [v for v in self.book.votes(vote.question) if v.rater == rater and v.again == vote.again]
@@ -226,15 +231,20 @@ class Poll:
         return self._sure[1]
 
 
+def newest(questions: Sequence[Question]) -> Question | None:
+    """The question that the run itself has put last."""
+    return next((question for question in reversed(questions) if not question.id.startswith(OWN)), None)
+
+
 def _current(questions: Sequence[Question], votes: Sequence[Vote], rater: str) -> list[Question]:
     """Without a run's questions of earlier rounds that this rater has not answered: the run has gone on since."""
-    answered = {vote.question for vote in votes if vote.rater == rater}
-    newest = next((question.id for question in reversed(questions) if not question.id.startswith(OWN)), None)
-    return [q for q in questions if q.id == newest or q.id.startswith(OWN) or q.id in answered]
+    answered, last = {vote.question for vote in votes if vote.rater == rater}, newest(questions)
+    return [q for q in questions if q == last or q.id.startswith(OWN) or q.id in answered]
 
 
-def _question(items: Sequence[str], questions: Sequence[Question]) -> Question:
-    return Question(id=f"{OWN}{len(questions)}-{content_id(sorted(items))}", items=tuple(sorted(items)))
+def question_of(items: Sequence[str]) -> Question:
+    """The question which of these candidates is better: the same one whoever puts it."""
+    return Question(id=f"{OWN}{content_id(sorted(items))}", items=tuple(sorted(items)))
 
 
 def _ballot(asked: Asked, rater: str, answer: Answer) -> Ballot:

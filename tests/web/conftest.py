@@ -63,14 +63,20 @@ class Client:
         self.port, self.cookie = port, ""
 
     def call(
-        self, path: str, body: object = None, *, headers: dict[str, str | None] | None = None, raw: bytes | None = None
+        self,
+        path: str,
+        body: object = None,
+        *,
+        headers: dict[str, str | None] | None = None,
+        raw: bytes | None = None,
+        timeout: float = 30,
     ) -> Answered:
         """A GET, or with a body a POST as the page sends it; `headers` replace those, None takes one away."""
         sent: dict[str, str | None] = {"Host": f"127.0.0.1:{self.port}", "Cookie": self.cookie or None}
         if body is not None or raw is not None:
             sent |= {"Origin": f"http://127.0.0.1:{self.port}", "Content-Type": "application/json"}
         data = raw if raw is not None else None if body is None else json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             final = {name: value for name, value in (sent | (headers or {})).items() if value is not None}
             connection.request("GET" if data is None else "POST", path, data, final)

@@ -95,7 +95,9 @@ const player = {
     if (this.loading !== mine) return;
     const shown = this.shown();
     this.length = Math.max(0, ...shown.map((video) => video.duration));
-    if (shown.length) $("clips").style.setProperty("--shape", shown[0].videoWidth / shown[0].videoHeight);
+    const shapes = shown.map((video) => video.videoWidth / video.videoHeight);
+    if (shapes.length) $("clips").style.setProperty("--shape", shapes[0]);
+    $("clips").classList.toggle("mixed", shapes.some((shape) => Math.abs(shape / shapes[0] - 1) > 0.01));
     this.seek(0);
     this.play(!calm.matches && shown.length > 0);
   },
@@ -550,6 +552,7 @@ function locked(error) {
 let progress = null;
 
 function idle() {
+  if (source.idle) return source.idle($("wait-title"), $("wait-text"));
   if (!progress) return;
   const done = progress.finished;
   $("wait-title").textContent = done ? "All is compared. Thank you!" : "Nothing to compare right now";
@@ -568,6 +571,7 @@ async function look() {
   $("who").textContent = me ? `${me} · ${plural(raters[me] || 0, "answer")}` : "";
   $("raters").replaceChildren(...Object.entries(raters).map(([name, count]) => make("li", {}, `${name} · ${count}`)));
   drawSure(sure);
+  $("heard").hidden = progress.finished;
   if (!asked) idle();
   const changed = progress.questions !== seenQuestions || (raters[me] || 0) !== seenAnswers;
   seenQuestions = progress.questions;
