@@ -17,7 +17,7 @@ FLOORS = {
     "store": 1, "jail": 1, "engine": 1,
     "reward": 2, "envs": 2, "llm": 2, "bank": 2, "toolkit": 2,
     "design": 3, "critic": 3, "train": 3, "analyze": 3, "tune": 3, "prefer": 3,
-    "export": 4, "blend": 4, "clips": 4, "clips": 4,
+    "export": 4, "blend": 4, "clips": 4,
     "loop": 5,
     "cli": 6, "web": 6,
 }  # fmt: skip
