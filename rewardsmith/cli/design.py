@@ -171,6 +171,7 @@ def design(
     from rewardsmith.cli.goal import ask_about_goal
     from rewardsmith.cli.live import LiveView
     from rewardsmith.cli.show import show_run
+    from rewardsmith.cli.voting import VotingPage
     from rewardsmith.config import DesignConfig, ModelConfig
     from rewardsmith.loop.api import design_reward
     from rewardsmith.loop.goal import accept_any_goal
@@ -223,9 +224,9 @@ def design(
 
         show_plan(config, as_json=as_json)
         return
-    with LiveView() as view:
+    with LiveView() as view, VotingPage(view) as observe:
         run = design_reward(
-            config, runs=runs, observe=view, approve_goal=accept_any_goal if yes else view.asking(ask_about_goal)
+            config, runs=runs, observe=observe, approve_goal=accept_any_goal if yes else view.asking(ask_about_goal)
         )
     if as_json:
         print_json(run.model_dump(mode="json"))

@@ -36,15 +36,16 @@ def resume(
     from rewardsmith.cli.goal import ask_about_goal
     from rewardsmith.cli.live import LiveView
     from rewardsmith.cli.show import show_run
+    from rewardsmith.cli.voting import VotingPage
     from rewardsmith.loop.api import resume_run
     from rewardsmith.loop.goal import accept_any_goal
 
     limits = {"usd": max_usd, "tokens": max_tokens, "env_steps": max_env_steps, "wall_s": max_wall_s}
-    with LiveView() as view:
+    with LiveView() as view, VotingPage(view) as observe:
         summary = resume_run(
             run,
             runs=runs,
-            observe=view,
+            observe=observe,
             approve_goal=accept_any_goal if yes else view.asking(ask_about_goal),
             stall_s=stall_s,
             trust=trust,

@@ -36,7 +36,10 @@ def stage(folder: RunFolder, journal: Journal) -> Stage:
         return Stage("Round 1: rewards are being designed")
     now = max(rounds)
     if f"round-{now}/training" in keys:
-        return Stage(f"Round {now} is trained")
+        if f"round-{now}/judgement" in keys:
+            return Stage(f"Round {now} is judged")
+        waits = folder.info.config.get("feedback") == "human"
+        return Stage(f"Round {now} waits for votes" if waits else f"Round {now} is trained")
     jobs = folder.root / "jobs" / f"round-{now}"
     if not jobs.is_dir():
         return Stage(f"Round {now}: rewards are being checked")

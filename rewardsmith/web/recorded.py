@@ -12,13 +12,12 @@ from rewardsmith.engine import watching
 from rewardsmith.envs import Environment
 from rewardsmith.errors import RunError
 from rewardsmith.loop.building import build
+from rewardsmith.loop.clipping import SEEDS
 from rewardsmith.loop.summary import RunSummary, best_members
 from rewardsmith.reward.graph import parse_graph
 from rewardsmith.reward.program import RewardProgram
 from rewardsmith.store import RunFolder, inside
 from rewardsmith.train import load_policy
-
-EPISODES = 3  # of each candidate, where the search has not recorded as many
 
 
 class RecordedFilms:
@@ -27,14 +26,11 @@ class RecordedFilms:
     The environment's code will run: of somebody else's run, ask whether it is trusted first.
     """
 
-    def __init__(self, run: RunSummary, *, episodes: int = EPISODES) -> None:
+    def __init__(self, run: RunSummary) -> None:
         self._run, self._folder = run, RunFolder.open(run.root)
         self._films = ClipFilms(self._folder, run.config.env)
         results = {c.id: c.training for c in run.candidates if c.training is not None}
         self._members = {member.candidate: member for member in best_members(results, len(results))}
-        recorded = {seed for id in self._members for seed in self._films.seeds(id)}
-        fresh = [seed for seed in range(episodes) if seed not in recorded]
-        self._seeds = [*recorded, *fresh[: max(0, episodes - len(recorded))]]
         self._recording = threading.Lock()
 
     @property
@@ -44,7 +40,7 @@ class RecordedFilms:
 
     def seeds(self, candidate: str) -> list[int]:
         recorded = self._films.seeds(candidate)
-        return sorted({*recorded, *self._seeds}) if candidate in self._members else recorded
+        return sorted({*recorded, *SEEDS}) if candidate in self._members else recorded
 
     def film(self, candidate: str, seed: int) -> Path:
         if seed not in self._films.seeds(candidate):

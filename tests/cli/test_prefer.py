@@ -7,7 +7,9 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,12 +17,17 @@ import pytest
 from rewardsmith.cli import main
 from rewardsmith.loop import driver
 from rewardsmith.loop.goal import accept_any_goal
+from rewardsmith.loop.summary import load_run
 from rewardsmith.prefer.votes import VoteBook
 from rewardsmith.store import RunFolder, find_run
-from tests.loop.runs import tiny_config
+from tests.loop.runs import ENV, TINY_TRAINING, tiny_config
 from tests.loop.test_strangers import finished_run
+from tests.web.browser import CHROMIUM, Browser, until
 from tests.web.conftest import Client, vote_id
 from tests.web.films import TestFilms
+
+ASKED = "!document.querySelector('#ask').hidden"
+READY = f"{ASKED} && document.querySelectorAll('.clip video').length && !document.querySelector('.clip.loading')"
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +122,76 @@ def test_without_the_extra(prefer, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "starlette", None)
     code, _, told = prefer()
     assert code == 3 and "rewardsmith[web]" in told
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+@pytest.mark.timeout(290)
+def test_a_design_waits_for_a_person_shows_its_page_and_goes_on_after_a_restart(tmp_path) -> None:
+    """The whole way: design starts, asks, is interrupted, resumed, is answered, asks once more, ends."""
+    settings = [f"{key}={value}" for key, value in TINY_TRAINING.items()]
+    design = ["design", ENV, "--method", "icpl", "--candidates", "2", "--rounds", "2", "--final-seeds", "0"]
+    design += ["--workers", "1", "--runs", str(tmp_path), "--no-videos"] + [
+        part for one in settings for part in ("--set", one)
+    ]
+    with Browser() as browser:
+        with running(*design) as (server, line_with):
+            page = browser.page(line_with(r"http://\S+#\S+"))
+            page.wait(READY)
+            page.wait("document.querySelector('#stage').innerText.startsWith('Round 1')")
+            page.key("a")
+            server.send_signal(signal.SIGINT)  # before the vote is sent
+            assert server.wait(60) == 130
+        with running("resume", str(find_run("latest", tmp_path).root)) as (server, line_with):
+            page = browser.page(line_with(r"http://\S+#\S+"))
+            page.wait(READY)
+            page.key("b")
+            page.key("/")
+            page.type("B gets up the hill")
+            page.key("Escape")
+            page.key("Enter")
+            page.wait("!document.querySelector('#wait').hidden")
+            page.wait("document.querySelector('#stage').innerText.startsWith('Round 2')")
+            until(lambda: page.run(ASKED), "round 2 is asked about by itself", timeout_s=120)
+            until(lambda: page.run(f"Boolean({READY})"), "its clips are drawn", timeout_s=120)
+            assert page.run("document.querySelectorAll('.clip').length") == 3  # the best so far stands beside them
+            page.key("c")
+            page.key("a", shift=True)
+            page.key("Enter")
+            assert server.wait(120) == 0
+    run = load_run("latest", runs=tmp_path)
+    assert run.finished and run.best is not None
+    with VoteBook(run.root / "votes.sqlite", read_only=True) as book:
+        first, second = book.votes()
+    assert first.ballot.comment == "B gets up the hill"
+    assert first.ballot.order == tuple((clip,) for clip in reversed(first.ballot.shown))
+    assert run.best == second.ballot.order[0][0]
+    assert any("B gets up the hill" in told.text for told in run.feedbacks[1])  # the designer of round 2 read it
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], Callable[[str], str]]]:
+    """The command in a process of its own, and a function that waits until it tells something."""
+    command = [sys.executable, "-m", "rewardsmith", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    told = process.stderr
+
+    def line_with(pattern: str) -> str:
+        said = []
+        for line in told:
+            said.append(line)
+            if found := re.search(pattern, line):
+                threading.Thread(target=told.read, daemon=True).start()  # a full pipe would stop it
+                return found[0]
+        raise AssertionError("".join(said))
+
+    try:
+        yield process, line_with
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.slow

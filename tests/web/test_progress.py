@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from rewardsmith.store import RunFolder
 from rewardsmith.web.progress import Fresh, Stage, stage
 
 
@@ -28,6 +29,7 @@ def write_metrics(run, candidate: str, seed: int, *steps: int, rest: str = "") -
         ([], "Round 1: rewards are being designed"),
         (["round-1/proposals"], "Round 1: rewards are being checked"),
         (["round-1/proposals", "round-1/training"], "Round 1 is trained"),
+        (["round-1/proposals", "round-1/training", "round-1/judgement"], "Round 1 is judged"),
         (
             [f"round-{n}/{what}" for n in (9, 10) for what in ("proposals", "training")] + ["round-11/proposals"],
             "Round 11: rewards are being checked",
@@ -39,6 +41,14 @@ def test_stages(run, records: list[str], said: str) -> None:
         for key in records:
             journal.put(key, [])
         assert stage(run, journal) == Stage(said)
+
+
+def test_a_run_that_waits_for_people_says_so(tmp_path) -> None:
+    run = RunFolder.create(tmp_path, {"feedback": "human"}, env="Hopper-v5")
+    with run.journal() as journal:
+        journal.put("round-1/proposals", [])
+        journal.put("round-1/training", {})
+        assert stage(run, journal) == Stage("Round 1 waits for votes")
 
 
 def test_how_far_training_is(run) -> None:
