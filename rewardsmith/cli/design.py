@@ -221,8 +221,9 @@ def design(
     config = DesignConfig.model_validate(settings_of(method, given))
     if dry_run:
         from rewardsmith.cli.dry_run import show_plan
+        from rewardsmith.loop.plan import plan_run
 
-        show_plan(config, as_json=as_json)
+        show_plan(plan_run(config), as_json=as_json)
         return
     with LiveView() as view, VotingPage(view) as observe:
         run = design_reward(

@@ -1,15 +1,16 @@
-"""`design --dry-run`: the first prompt and the cost, and nothing spent."""
+"""`--dry-run` of `design` and `refine`: the first prompts and the cost, and nothing spent."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rewardsmith.cli.console import print_json, results, wash
-from rewardsmith.config import DesignConfig
+
+if TYPE_CHECKING:
+    from rewardsmith.loop.plan import Plan
 
 
-def show_plan(config: DesignConfig, *, as_json: bool) -> None:
-    from rewardsmith.loop.plan import plan_run
-
-    plan = plan_run(config)
+def show_plan(plan: Plan, *, as_json: bool) -> None:
     if as_json:
         print_json(plan.model_dump(mode="json"))
         return
@@ -17,7 +18,7 @@ def show_plan(config: DesignConfig, *, as_json: bool) -> None:
         results.rule(f"prompt: {name}")
         results.print(wash(text, limit=100_000), soft_wrap=True)
     results.rule("cost")
-    if config.model.llm == "builtin":
+    if not plan.prompts:
         results.print("model calls   none: `builtin` is no language model")
     else:
         results.print(f"model calls   {plan.model_calls[0]} to {plan.model_calls[1]} (with every repair used)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,6 +36,7 @@ def refine(
     runs: Runs = Path("runs"),
     trust: Trust = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Accept a model-written check without asking.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the prompts and the cost, and stop.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Change a run's best reward a little until its policies meet a wish, too. What was asked before still counts."""
@@ -44,25 +45,32 @@ def refine(
     from rewardsmith.cli.live import LiveView
     from rewardsmith.cli.show import show_run
     from rewardsmith.loop.goal import accept_any_goal
-    from rewardsmith.loop.refining import refine_run
+    from rewardsmith.loop.refining import plan_refinement, refine_run
 
-    limits = {"usd": max_usd, "tokens": max_tokens, "env_steps": max_env_steps, "wall_s": max_wall_s}
+    given: dict[str, Any] = {
+        "check": check,
+        "runs": runs,
+        "trust": trust,
+        "candidates": candidates,
+        "rounds": rounds,
+        "seeds": seeds,
+        "final_seeds": final_seeds,
+        "model": {"llm": llm, "base_url": base_url},
+        "training": parse_settings(settings or []),
+        "budget": {"usd": max_usd, "tokens": max_tokens, "env_steps": max_env_steps, "wall_s": max_wall_s},
+    }
+    if dry_run:
+        from rewardsmith.cli.dry_run import show_plan
+
+        show_plan(plan_refinement(run, wish, **given), as_json=as_json)
+        return
     with LiveView() as view:
         summary = refine_run(
             run,
             wish,
-            check=check,
-            runs=runs,
             observe=view,
             approve_goal=accept_any_goal if yes else view.asking(ask_about_goal),
-            trust=trust,
-            candidates=candidates,
-            rounds=rounds,
-            seeds=seeds,
-            final_seeds=final_seeds,
-            model={"llm": llm, "base_url": base_url},
-            training=parse_settings(settings or []),
-            budget=limits,
+            **given,
         )
     if as_json:
         print_json(summary.model_dump(mode="json"))

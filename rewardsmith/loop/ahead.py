@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rewardsmith.bank.record import most_recorded
+from rewardsmith.clips.recording import pace_of
 from rewardsmith.config import DesignConfig
 from rewardsmith.envs import Environment
+from rewardsmith.loop.clipping import SEEDS as CLIPS
 from rewardsmith.loop.parts import BANK_TRANSITIONS, simple_steps
 from rewardsmith.loop.played import played_steps
 from rewardsmith.loop.solving import confirmation_steps
@@ -54,7 +56,10 @@ def steps_ahead(config: DesignConfig, environment: Environment) -> StepsAhead:
     confirmed = config.rounds - 1 if config.stop_when_solved else 0  # at most, after each round but the last
     again = confirmed * confirmation_steps(horizon, max(config.seeds, config.finalist_seeds))
     evaluation = members * member.evaluation(horizon) + again
-    recording = most_recorded(BANK_TRANSITIONS, horizon) + simple_steps(environment) + played_steps(environment, played)
+    clips = candidates * len(CLIPS) * pace_of(environment).steps if config.feedback == "human" else 0
+    recording = most_recorded(BANK_TRANSITIONS, horizon) + simple_steps(environment)
+    recording += played_steps(environment, played) + clips
+    who = "critic, analyzer and raters" if clips else "critic and analyzer"
     search = f"{candidates} candidates x {config.seeds} seeds x {member.training:,}"
     fresh = f" + {COMPARED} rewards x {config.final_seeds} fresh seeds x {member.training:,}" if final else ""
     measured = (
@@ -65,7 +70,7 @@ def steps_ahead(config: DesignConfig, environment: Environment) -> StepsAhead:
         training=members * member.training,
         evaluation=evaluation,
         recording=recording,
-        told=f"{search}{fresh}{measured} + {recording:,} recorded for critic and analyzer",
+        told=f"{search}{fresh}{measured} + {recording:,} recorded for {who}",
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rewardsmith.config import DesignConfig
 from rewardsmith.errors import RunError
 from rewardsmith.store import Journal
-from rewardsmith.types import Record, Task
+from rewardsmith.types import Check, Record, Task
 
 KEY = "carried"
 
@@ -16,6 +18,12 @@ class Carried(Record):
     task: Task
     files: dict[str, str]  # of the goal and its checks, by their names in the new run's folder
     told: str = ""  # what training showed about the reward to start from
+
+
+def told_wishes(wishes: Sequence[str], checks: Sequence[Check]) -> tuple[str, ...]:
+    """Wishes as designers are told them: with what counts as met where that is checked."""
+    counts = {check.wish: f"{check.wish} (met when: {check.about})" for check in checks}
+    return tuple(counts.get(wish, wish) for wish in wishes)
 
 
 def carried_by(journal: Journal, config: DesignConfig) -> Carried | None:

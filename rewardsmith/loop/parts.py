@@ -29,7 +29,7 @@ from rewardsmith.export import export_reward
 from rewardsmith.jail import Jail
 from rewardsmith.llm import ChatModel, RecordingModel, open_model
 from rewardsmith.loop.building import MORE_TIME, build
-from rewardsmith.loop.carried import Carried, carried_by
+from rewardsmith.loop.carried import Carried, carried_by, told_wishes
 from rewardsmith.loop.events import CandidateChanged, Observer, PointMeasured, Said
 from rewardsmith.loop.goal import PEOPLE, settle_task
 from rewardsmith.loop.methods import load_method, templates_of
@@ -236,8 +236,7 @@ class Parts:
     @property
     def wishes(self) -> tuple[str, ...]:
         """What the person asked for since, with what counts as met where that is checked."""
-        counts = {check.wish: f"{check.wish} (met when: {check.about})" for check in self.task.goal.checks}
-        return tuple(counts.get(wish, wish) for wish in self.config.wishes)
+        return told_wishes(self.config.wishes, self.task.goal.checks)
 
     def load_program(self, id: str) -> RewardProgram:
         return RewardProgram(parse_graph(self.folder.candidate(id).read_graph(), self.environment.interface))

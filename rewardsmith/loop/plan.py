@@ -1,4 +1,4 @@
-"""What a run would ask and cost, before it does (`design --dry-run`)."""
+"""What a run would ask and cost, before it does (`--dry-run` of `design`, `refine` and `batch`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from rewardsmith.config import DesignConfig
-from rewardsmith.design.designer import Assignment, DesignContext, ModelDesigner, Parent
+from rewardsmith.design.designer import Assignment, DesignContext, EnvironmentCard, ModelDesigner, Parent
 from rewardsmith.design.goal import goal_messages
 from rewardsmith.design.prompts import PromptLibrary
 from rewardsmith.engine import alive, watching
@@ -17,9 +17,11 @@ from rewardsmith.envs import Environment
 from rewardsmith.llm import ChatModel, Message, estimate_tokens
 from rewardsmith.loop.ahead import steps_ahead, trained_at_most
 from rewardsmith.loop.building import MORE_TIME, build
+from rewardsmith.loop.carried import Carried, told_wishes
 from rewardsmith.loop.goal import settle_task
 from rewardsmith.loop.methods import load_method, require_method, templates_of
 from rewardsmith.loop.parts import card_of
+from rewardsmith.loop.steps import FURTHER
 from rewardsmith.types import Goal, Record, Task
 
 REPLY_TOKENS = 700  # a typical reply: a short plan and a reward of 30 lines
@@ -50,31 +52,25 @@ class _NoModel:
         raise AssertionError("a dry run asks no model")
 
 
-def plan_run(config: DesignConfig) -> Plan:
-    """Raises: RewardsmithError: the environment, the task or the training settings are wrong."""
+def plan_run(config: DesignConfig, carried: Carried | None = None) -> Plan:
+    """What a run would ask and cost; with `carried` one that refines another.
+
+    Raises: RewardsmithError: the environment, the task or the training settings are wrong.
+    """
     require_method(config)
     environment = build(config.env.name, config.env.kwargs, stall_s=config.stall_s, hint=MORE_TIME)
     steps = steps_ahead(config, environment)
-    task = settle_task(config, environment)
-    model: ChatModel | None = None if config.model.llm == "builtin" else _NoModel()  # type: ignore[assignment]
-    prompts: list[tuple[str, str]] = []
-    if model is not None:
-        card = card_of(environment)
-        if task is None:
-            prompts.append(("goal", _text(goal_messages(PromptLibrary(), card, config.words))))
-        shown = task or Task(env=config.env, words=config.words, goal=Goal(kind="model"))
-        context = DesignContext(environment=card, task=shown, wishes=config.wishes, seed=config.seed)
-        parents = (Parent("", config.from_reward),) if config.from_reward else ()
-        designer = ModelDesigner(model, method=templates_of(load_method(config.method)), sign_only=config.sign_only)
-        prompts.append(("round 1", _text(designer.messages(context, Assignment(parents=parents)))))
+    task = carried.task if carried else settle_task(config, environment)
+    prompts = [] if config.model.llm == "builtin" else _prompts(config, card_of(environment), task, carried)
     proposals = config.rounds * config.candidates
-    goal_calls = int(task is None)
+    goal_calls = max(0, len(prompts) - 1)  # goals and checks that the model writes, before the rewards
     reviews = config.review_rounds
     fewest = proposals * (1 + min(reviews, 1)) + goal_calls
-    most = proposals * (1 + config.repairs + 2 * reviews) + 4 * goal_calls  # a review may send the reward back
+    tries = 1 + (FURTHER if config.guarantee else 0)
+    most = proposals * tries * (1 + config.repairs + 2 * reviews) + 4 * goal_calls  # a review may send the reward back
     if config.summaries:
         fewest, most = fewest + config.rounds, most + trained_at_most(config)
-    calls = (fewest, most) if model else (0, 0)
+    calls = (fewest, most) if prompts else (0, 0)
     prompt = estimate_tokens(prompts[-1][1]) if prompts else 0
     each = prompt + REPLY_TOKENS if prompts else 0
     workers = config.workers or os.cpu_count() or 1
@@ -90,6 +86,28 @@ def plan_run(config: DesignConfig) -> Plan:
         minutes=(TRAINING_SHARE * steps.training + steps.evaluation + steps.recording) / (speed * workers) / 60,
         workers=workers,
     )
+
+
+def _prompts(
+    config: DesignConfig, card: EnvironmentCard, task: Task | None, carried: Carried | None
+) -> list[tuple[str, str]]:
+    """Those of the goal and of checks that the model has to write, and of the first reward; each with its name."""
+    library, prompts = PromptLibrary(), []
+    if task is None:
+        prompts.append(("goal", _text(goal_messages(library, card, config.words))))
+    shown = task or Task(env=config.env, words=config.words, goal=Goal(kind="model"))
+    checks = shown.goal.checks
+    known = {check.wish for check in checks} | set(config.check_files)
+    for wish in config.wishes if carried else ():
+        if wish not in known:
+            prompts.append((f"check of {wish!r}", _text(goal_messages(library, card, wish, task=shown.words))))
+    wishes = told_wishes(config.wishes, checks)
+    context = DesignContext(environment=card, task=shown, wishes=wishes, seed=config.seed)
+    parents = (Parent("", config.from_reward, carried.told if carried else ""),) if config.from_reward else ()
+    model: ChatModel = _NoModel()  # type: ignore[assignment]
+    designer = ModelDesigner(model, method=templates_of(load_method(config.method)), sign_only=config.sign_only)
+    assignment = Assignment(edit="tweak" if carried else "new", parents=parents)
+    return [*prompts, ("round 1", _text(designer.messages(context, assignment)))]
 
 
 def _dollars(prices: tuple[float, float] | None, prompt: int, calls: tuple[int, int]) -> tuple[float, float] | None:

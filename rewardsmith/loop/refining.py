@@ -16,6 +16,7 @@ from rewardsmith.loop.events import Observer, Said, silent
 from rewardsmith.loop.goal import ApproveGoal, accept_any_goal
 from rewardsmith.loop.goal_writing import GOAL, check_from_file, check_name, files_of
 from rewardsmith.loop.methods import settings_of
+from rewardsmith.loop.plan import Plan, plan_run
 from rewardsmith.loop.summary import Candidate, RunSummary, load_run
 from rewardsmith.loop.trust import require_trust
 from rewardsmith.store import read_text_inside
@@ -65,6 +66,21 @@ def refine_run(
     if not before.finished:
         observe(Said(f"{before.id} is not finished: this starts from its best reward so far"))
     return drive_new(folder, observe=observe, approve_goal=approve_goal)
+
+
+def plan_refinement(
+    run: str | Path,
+    wish: str,
+    *,
+    check: str | Path | None = None,
+    runs: str | Path = "runs",
+    trust: bool = False,
+    **options: object,
+) -> Plan:
+    """What `refine_run` would ask and cost with the same arguments. Raises: as `refine_run`."""
+    before = load_run(run, runs=runs)
+    require_trust(before, "refine", trust=trust)
+    return plan_run(refined_config(before, wish, check=check, **options), carried_from(before))
 
 
 def refined_config(

@@ -120,6 +120,7 @@ def test_check_of_a_reward_for_another_task_than_the_packs(tmp_path, call_here) 
         (["design", "hopper", "--method", "magic"], 2, "eureka"),
         (["resume", "nothing"], 2, "nothing"),
         (["refine", "nothing", "more slowly"], 2, "nothing"),
+        (["refine", "nothing", "more slowly", "--dry-run"], 2, "nothing"),
         (["report", "nothing"], 2, "nothing"),
         (["eval", "gone.safetensors"], 2, "--env"),
     ],

@@ -7,6 +7,7 @@ import pytest
 import rewardsmith
 from rewardsmith.bank import record_bank
 from rewardsmith.bank.record import most_recorded
+from rewardsmith.clips.recording import pace_of
 from rewardsmith.envs import resolve_env
 from rewardsmith.loop.ahead import steps_ahead, trained_at_most
 from rewardsmith.loop.plan import plan_run
@@ -64,6 +65,13 @@ def test_wishes_are_measured_on_fresh_seeds() -> None:
         steps_ahead(tiny_config(final_seeds=3, wishes=wishes), environment) for wishes in ((), ("slowly",))
     )
     assert wished.recording - without.recording == 2 * 3 * 4 * environment.horizon
+
+
+def test_clips_for_people_are_counted() -> None:
+    environment = resolve_env("half_cheetah")  # 50 s, of which clips show the first seconds
+    settings = {"env": {"name": "half_cheetah"}, "candidates": 4, "rounds": 2}
+    without, shown = (steps_ahead(tiny_config(feedback=f, **settings), environment) for f in ("proxy", "human"))
+    assert shown.recording - without.recording == 8 * 3 * pace_of(environment).steps < 8 * 3 * 1000
 
 
 def test_confirming_that_it_is_solved_is_counted_after_every_round_but_the_last() -> None:

@@ -15,7 +15,7 @@ from rewardsmith.analyze.report.headline import verdict_of
 from rewardsmith.errors import EnvironmentFault, RunError, UsageError
 from rewardsmith.loop import parts, steps
 from rewardsmith.loop.goal import GoalAnswer, GoalProposal
-from rewardsmith.loop.refining import refine_run, refined_config
+from rewardsmith.loop.refining import plan_refinement, refine_run, refined_config
 from rewardsmith.loop.summary import START, RunSummary, load_run
 from rewardsmith.store import RunFolder, list_runs
 from rewardsmith.train import train_population
@@ -181,10 +181,26 @@ def built_in(tmp_path_factory, _small) -> RunSummary:
     return rewardsmith.design_reward(tiny_config(candidates=1), runs=tmp_path_factory.mktemp("built-in"))
 
 
+def test_a_dry_run_asks_for_the_same_check_and_makes_no_run(refined, base, tmp_path, monkeypatch) -> None:
+    plan = plan_refinement(base.root, WISH, runs=tmp_path, candidates=3, rounds=2)
+    (check_name, check_prompt), (_, first) = plan.prompts
+    assert check_name == f"check of {WISH!r}"
+    assert refined.prompts[0][-1]["content"] in check_prompt
+    assert refined.prompts[1][-2]["content"] in first and WISH in first, "the reward that it starts from"
+    assert plan.model_calls == (1 + 6, 4 + 6 * (1 + base.config.repairs))
+    assert plan.steps_are.startswith("7 candidates x ")
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "another-user"))
+    with pytest.raises(UsageError, match="refine would use the model"):
+        plan_refinement(base.root, WISH, runs=tmp_path)
+
+
 def test_a_check_file_works_without_any_model(built_in, tmp_path, monkeypatch) -> None:
     file = tmp_path / "slow.py"
     file.write_text(CHECK_FILE)
     run = refine_run(built_in.root, f"  {WISH} ", check=file, runs=tmp_path, candidates=1)
+    plan = plan_refinement(built_in.root, WISH, check=file, candidates=1)
+    assert plan.prompts == () and run.spent.env_steps <= plan.env_steps
     (made,) = goal_of(run).checks
     assert (made.kind, made.path, made.wish, made.about) == ("metric_file", str(file), WISH, "Never faster than 0.04.")
     assert goal_of(run).task == "reach_flag"
