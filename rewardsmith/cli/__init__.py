@@ -21,6 +21,7 @@ from rewardsmith.cli import (
     envs,
     evaluate,
     export,
+    inspect,
     prefer,
     refine,
     report,
@@ -41,7 +42,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-VERBS = (design, refine, resume, prefer, check, compare, train, evaluate, batch, report, export, envs, doctor, demo)
+VERBS = (
+    design,
+    refine,
+    resume,
+    prefer,
+    check,
+    inspect,
+    compare,
+    train,
+    evaluate,
+    batch,
+    report,
+    export,
+    envs,
+    doctor,
+    demo,
+)
 for verb in VERBS:
     verb.register(app)
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rewardsmith.bank.record import Policy as Player
 from rewardsmith.clips.clip import Clip, Ending
 from rewardsmith.engine import alive
 from rewardsmith.envs import Environment, VecWorld
@@ -30,6 +31,7 @@ UNTIMED_S = 16.0  # for which a film of such an episode lasts
 MIN_FPS = 4.0
 
 _ROW = np.zeros(1, np.int64)
+_Act = Callable[[Tensor, Tensor | None], Tensor]
 
 
 class Pace(NamedTuple):
@@ -57,7 +59,7 @@ def pace_of(environment: Environment, seconds: float = CLIP_S) -> Pace:
 
 def record_clip(
     environment: Environment,
-    policy: Policy,
+    policy: Policy | Player,
     *,
     seed: int,
     program: Program | None = None,
@@ -67,6 +69,7 @@ def record_clip(
     """Play an episode deterministically and keep it. Policies with the same seed start from the same state.
 
     Args:
+        policy: a trained one, or any function from observations (1, obs_dim) to actions that can be applied.
         seed: reset seed of the episode, in [0, 2**64).
         program: the reward whose components are kept beside what happens.
         seconds: of the episode at most, where steps have a length in time; else it is kept whole.
@@ -81,12 +84,16 @@ def record_clip(
     pace = pace_of(environment, seconds)
     world = environment.make_world(1)
     try:
-        require_fit(policy, world, environment.name)
         memory = None
-        if policy.info.memory_width:
-            memory = MemoryTrack([(load(policy.info.memory_graph), 0, 1)], 1, world.device)
+        if isinstance(policy, Policy):
+            require_fit(policy, world, environment.name)
+            if policy.info.memory_width:
+                memory = MemoryTrack([(load(policy.info.memory_graph), 0, 1)], 1, world.device)
+            act = PolicyStack([policy], device=world.device).act
+        else:
+            act = lambda obs, memory: policy(obs)
         with torch.no_grad():
-            played = _play(environment.name, world, PolicyStack([policy], device=world.device), memory, seed, pace)
+            played = _play(environment.name, world, act, memory, seed, pace)
             paid = None if program is None else _paid(program, played)
     finally:
         world.close()
@@ -113,7 +120,7 @@ class _Played(NamedTuple):
     ended: Ending
 
 
-def _play(name: str, world: VecWorld, stack: PolicyStack, memory: MemoryTrack | None, seed: int, pace: Pace) -> _Played:
+def _play(name: str, world: VecWorld, act: _Act, memory: MemoryTrack | None, seed: int, pace: Pace) -> _Played:
     """One episode in a world of one row, up to its end or `pace.steps`."""
     _foreign(name, lambda: world.reset(_ROW, np.array([seed], np.uint64)))
     state_now = lambda: [world.get_state(_ROW)] if world.can_restore else []
@@ -121,7 +128,7 @@ def _play(name: str, world: VecWorld, stack: PolicyStack, memory: MemoryTrack | 
     before = featurize_rows(world, rows[0]) if memory else {}
     ended: Ending = "goes on"
     while len(actions) < pace.steps and ended == "goes on":
-        action = stack.act(world.obs, memory.flat if memory else None)
+        action = act(world.obs, memory.flat if memory else None)
         _foreign(name, lambda action=action: world.step(action))
         alive()
         actions.append(action.clone())

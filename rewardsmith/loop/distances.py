@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from rewardsmith.critic.coverage import make_coverage
 from rewardsmith.engine import watching
+from rewardsmith.envs import Environment
 from rewardsmith.errors import UsageError
 from rewardsmith.loop.building import build
 from rewardsmith.reward.compile import compile_reward, reward_jail
 from rewardsmith.reward.distances import Coverage, Metric, reward_distances
+from rewardsmith.reward.program import RewardProgram
 from rewardsmith.store import read_text_file
 from rewardsmith.types import Record
 
@@ -93,6 +96,18 @@ def measure_distances(
             else:
                 finding = next(f for f in compiled.findings if f.severity == "refuse")
                 refused[name] = f"{finding.id}: {finding.message}"
+    return distances_between(environment, programs, gamma=gamma, seed=seed, refused=refused)
+
+
+def distances_between(
+    environment: Environment,
+    programs: Mapping[str, RewardProgram],
+    *,
+    gamma: float,
+    seed: int = 0,
+    refused: Mapping[str, str] = MappingProxyType({}),
+) -> DistanceReport:
+    """Distances between rewards by name. Raises: EnvironmentFault: the environment is at fault."""
     with watching(f"trying actions in {environment.name}"):
         coverage = make_coverage(environment, seed=seed)
     found = reward_distances(programs, coverage, gamma=gamma, seed=seed)
@@ -105,7 +120,7 @@ def measure_distances(
         epic=_as_record(found.epic),
         dard=_as_record(found.dard),
         uninformative=found.uninformative,
-        refused=refused,
+        refused=dict(refused),
         coverage=_size(coverage),
     )
 

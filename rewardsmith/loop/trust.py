@@ -10,7 +10,7 @@ from rewardsmith.loop.methods import METHODS
 from rewardsmith.loop.summary import RunSummary
 from rewardsmith.store import made_here
 
-Verb = Literal["resume", "refine", "eval", "export", "prefer"]
+Verb = Literal["resume", "refine", "eval", "export", "prefer", "inspect"]
 GO_ON = ("resume", "refine")  # verbs that do everything that the config names
 
 
