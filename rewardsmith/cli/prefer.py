@@ -139,7 +139,7 @@ def _import(site: Site, path: Path) -> None:
         raise UsageError(f"{path} is not JSON", hint="give the votes.json that the packet's page saved") from None
     given = votes_of(site.poll, data)
     new = site.poll.book.merge(given)
-    progress.print(f"{new} new vote{'' if new == 1 else 's'} of {len(given)} in {wash(str(path))}", soft_wrap=True)
+    progress.print(f"{counted(new, 'new vote')} of {len(given)} in {wash(str(path))}", soft_wrap=True)
 
 
 def _show(site: Site, run: str, trained: list[str], *, as_json: bool) -> None:
@@ -153,7 +153,9 @@ def _show(site: Site, run: str, trained: list[str], *, as_json: bool) -> None:
     if not found.votes:
         results.print("No votes yet.")
         return
-    table = Table(title=f"By {found.votes} votes of {len(found.raters)} raters", title_justify="left")
+    table = Table(
+        title=f"By {counted(found.votes, 'vote')} of {counted(len(found.raters), 'rater')}", title_justify="left"
+    )
     for column in ("candidate", "utility (log odds)", "95 %", "better than the next"):
         table.add_column(column, justify="left" if column == "candidate" else "right")
     for row in found.ranking:
@@ -162,6 +164,10 @@ def _show(site: Site, run: str, trained: list[str], *, as_json: bool) -> None:
     results.print(table)
     for line in found.notes:
         results.print(line)
+
+
+def counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def register(app: typer.Typer) -> None:

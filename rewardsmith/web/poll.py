@@ -75,7 +75,7 @@ class Poll:
     Args:
         compare: candidates to compare as long as raters like, once the questions that others have put are answered.
         at_a_time: how many of them a set has, 2 to 6.
-        words: what to look for, where a question does not say so itself.
+        words: what to look for, in the place of what questions say.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Poll:
 
     def words_of(self, question: Question) -> str:
         """What to look for."""
-        return question.words or self._words
+        return self._words or question.words
 
     def handle(self, rater: str, question: str, *, again: bool) -> str:
         return self._links.sign("asked", rater, question, str(again))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -84,8 +85,15 @@ class Fresh(Generic[T]):
     def __init__(self, make: Callable[[], T], age_s: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._make, self._age_s, self._clock = make, age_s, clock
         self._kept: tuple[float, T] | None = None
+        self._making = threading.Lock()
 
     def get(self) -> T:
-        if self._kept is None or self._clock() - self._kept[0] > self._age_s:
-            self._kept = self._clock(), self._make()
-        return self._kept[1]
+        """While one thread makes a new value, others get the old one."""
+        kept = self._kept
+        if kept is not None and (self._clock() - kept[0] <= self._age_s or self._making.locked()):
+            return kept[1]
+        with self._making:
+            if self._kept is kept:
+                self._kept = self._clock(), self._make()
+            assert self._kept is not None
+            return self._kept[1]

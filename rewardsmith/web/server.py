@@ -40,7 +40,7 @@ class Site:
 
     Args:
         compare: candidates to compare as long as raters like (see `poll.Poll`).
-        task: what the agent should do, in words; `words`: what raters look for, where a question does not say.
+        task: what the agent should do, in words; `words`: what raters look for, in the place of what questions say.
         port: 0 takes a free one.
         public_url: where a tunnel makes it visible; links then name that.
 
@@ -73,7 +73,7 @@ class Site:
         try:
             self._socket = self._own(_listen(port))
             self.port = self._socket.getsockname()[1]
-            origins = [f"http://localhost:{self.port}", f"http://{LOOPBACK}:{self.port}", *public]
+            origins = [origin_of(f"http://{host}:{self.port}") for host in ("localhost", LOOPBACK)] + public
             self.url = origins[-1]
             self.links = self._own(Links(folder.root))
             self.poll = Poll(
@@ -164,7 +164,10 @@ def serve_in_background(folder: RunFolder, films: Films, *, rater: str = "me", *
 
 
 def origin_of(url: str) -> str:
-    """Scheme, host and port of an address. Raises: UsageError: it has other parts, or lacks these."""
+    """Scheme, host and port of an address, as browsers name it: without the port that is usual for the scheme.
+
+    Raises: UsageError: it has other parts, or lacks these.
+    """
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and "@" not in parts.netloc
@@ -172,7 +175,8 @@ def origin_of(url: str) -> str:
         parts, valid = urlsplit(""), False
     if not valid or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise UsageError(f"{url} is no address of a server", hint="such as https://votes.example.org, without a path")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+    usual = {"http": ":80", "https": ":443"}[parts.scheme]
+    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(usual)}"
 
 
 def _listen(port: int) -> socket.socket:

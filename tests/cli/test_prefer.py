@@ -86,7 +86,7 @@ def test_a_packet_goes_out_and_its_votes_come_back(prefer, tmp_path) -> None:
     code, out, told = prefer("--import", str(file), "--json")
     assert code == 0 and "0 new votes of 1" in told and json.loads(out)["votes"] == 1
     code, out, _ = prefer("--standing")
-    assert code == 0 and "By 1 votes of 1 raters" in out
+    assert code == 0 and "By 1 vote of 1 rater" in out
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,20 @@ def test_a_public_address_is_a_server(url: str) -> None:
         origin_of(url)
 
 
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://Votes.Example.org/", "https://votes.example.org"),
+        ("https://x.org:443", "https://x.org"),
+        ("http://x.org:443", "http://x.org:443"),
+        ("http://127.0.0.1:80", "http://127.0.0.1"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_addresses_are_named_as_browsers_do(url: str, origin: str) -> None:
+    assert origin_of(url) == origin
+
+
 def test_a_port_in_use(serve) -> None:
     with pytest.raises(UsageError, match="cannot be used") as caught:
         serve(port=serve().site.port)

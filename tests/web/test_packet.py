@@ -78,6 +78,11 @@ def test_what_the_run_asks_comes_first(run, serve, films) -> None:
     assert packet["sets"][0]["words"] == "Does it hop?"
 
 
+def test_what_to_look_for_can_be_said_in_other_words(run, serve, enter) -> None:
+    put(run, QUESTION)
+    assert enter(serve(words="Is it calm?")).next()["asked"]["words"] == "Is it calm?"
+
+
 def test_there_must_be_something_to_compare(run, serve, films) -> None:
     with pytest.raises(UsageError, match="nothing to compare"):
         make_packet(serve().site.poll, films, run=run.id)

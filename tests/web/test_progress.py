@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -77,4 +79,26 @@ def test_many_who_ask_are_answered_by_one_look() -> None:
     value = Fresh(lambda: looks.append(1) or len(looks), age_s=1.0, clock=lambda: now[0])
     assert [value.get() for _ in range(5)] == [1] * 5
     now[0] = 1.5
+    assert value.get() == 2
+
+
+def test_nobody_waits_for_a_look_that_takes_long() -> None:
+    begun, go_on, now, looks = threading.Event(), threading.Event(), [0.0], []
+
+    def look() -> int:
+        looks.append(1)
+        if len(looks) > 1:
+            begun.set()
+            assert go_on.wait(30)
+        return len(looks)
+
+    value = Fresh(look, age_s=1.0, clock=lambda: now[0])
+    assert value.get() == 1
+    now[0] = 5.0
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(value.get)
+        assert begun.wait(30)
+        assert value.get() == 1
+        go_on.set()
+        assert slow.result() == 2
     assert value.get() == 2

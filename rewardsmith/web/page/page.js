@@ -245,7 +245,7 @@ function build() {
   const columns = asked.clips <= 4 ? asked.clips : asked.clips <= 6 ? 3 : 4;
   const rows = Math.ceil(asked.clips / columns);
   $("clips").style.setProperty("--columns", columns);
-  $("clips").style.setProperty("--tall", rows === 1 ? "52vh" : `${Math.round(66 / rows)}vh`);
+  $("clips").style.setProperty("--tall", rows === 1 ? "46vh" : `${Math.round(66 / rows)}vh`);
   $("clips").replaceChildren(...[...Array(asked.clips).keys()].map((place) => {
     const name = letter(place);
     const pick = asked.clips === 2
@@ -389,7 +389,7 @@ function draw() {
   $("unsure").disabled = busy;
   $("undo").disabled = busy || !last;
   let equal = $("equal");
-  if (asked.clips === 2 && !equal) $("send").after((equal = make("button", { id: "equal", type: "button", onclick: tie }, "Equally good")));
+  if (asked.clips === 2 && !equal) $("send").after((equal = make("button", { id: "equal", type: "button", onclick: tie }, "Equal")));
   if (equal) {
     equal.hidden = asked.clips !== 2;
     equal.setAttribute("aria-pressed", answer.equal);
@@ -401,7 +401,8 @@ function drawHow(ranking) {
   const letters = asked.clips === 2 ? "A or B" : `A to ${letter(asked.clips - 1)}`;
   const named = (place) => (place === null ? "?" : letter(place));
   const [text, keys] = asked.clips === 2
-    ? (answer.equal ? ["They are equally good.", ""] : ["Which one is better?", `Keys: ${letters}, = for equally good.`])
+    ? (answer.equal ? ["They are equally good.", "Enter sends."]
+      : answer.best !== null ? [`${named(answer.best)} is better.`, "Enter sends."] : ["Which one is better?", `Keys: ${letters}, = for equally good.`])
     : ranking ? ["Press the clips from best to worst, or drag them. Drop one onto another for a tie.", ""]
       : answer.best === null && answer.worst === null ? ["Pick the best and the worst.", `Keys: ${letters}, with Shift for the worst.`]
         : [`Best: ${named(answer.best)}  ·  Worst: ${named(answer.worst)}`, order() ? "Enter sends." : ""];
@@ -554,6 +555,8 @@ let progress = null;
 function idle() {
   if (source.idle) return source.idle($("wait-title"), $("wait-text"));
   if (!progress) return;
+  $("wait-bar").hidden = progress.share === null;
+  $("wait-bar").value = progress.share || 0;
   const done = progress.finished;
   $("wait-title").textContent = done ? "All is compared. Thank you!" : "Nothing to compare right now";
   $("wait-text").textContent = done ? "You have seen every set of clips there is." : `${progress.stage}. New clips appear here by themselves.`;
