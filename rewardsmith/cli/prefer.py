@@ -130,7 +130,7 @@ def _write_packet(
 
 def _import(site: Site, path: Path) -> None:
     from rewardsmith.store import read_text_file
-    from rewardsmith.web.packet import votes_of
+    from rewardsmith.web.packet import unanswered, votes_of
 
     text = read_text_file(path, max_bytes=MOST_BYTES, hint="give the votes.json that the packet's page saved")
     try:
@@ -138,8 +138,11 @@ def _import(site: Site, path: Path) -> None:
     except (ValueError, RecursionError):
         raise UsageError(f"{path} is not JSON", hint="give the votes.json that the packet's page saved") from None
     given = votes_of(site.poll, data)
-    new = site.poll.book.merge(given)
+    kept = unanswered(site.poll, given)
+    new = site.poll.book.merge(kept)
     progress.print(f"{counted(new, 'new vote')} of {len(given)} in {wash(str(path))}", soft_wrap=True)
+    if late := len(given) - len(kept):
+        progress.print(f"{counted(late, 'answer')} left out: their raters had answered that before", soft_wrap=True)
 
 
 def _show(site: Site, run: str, trained: list[str], *, as_json: bool) -> None:

@@ -22,7 +22,7 @@ from rewardsmith.prefer.asking import Asked, next_asked
 from rewardsmith.prefer.ballots import Ballot
 from rewardsmith.prefer.votes import Question, Vote, parse_votes
 from rewardsmith.web.films import Films, episodes
-from rewardsmith.web.poll import NotNow, Poll, newest, question_of
+from rewardsmith.web.poll import NotNow, Poll, newest, question_of, require_countable
 
 SETS = 9  # and one of them again
 
@@ -101,6 +101,17 @@ def votes_of(poll: Poll, data: Any) -> list[Vote]:
     if not (isinstance(label, str) and isinstance(rater, str) and isinstance(given, list)):
         raise UsageError("this is no file of votes", hint="give the votes.json that the packet's page saved")
     return parse_votes({"votes": [_named(poll, label, rater, number, vote) for number, vote in enumerate(given, 1)]})
+
+
+def unanswered(poll: Poll, votes: Sequence[Vote]) -> list[Vote]:
+    """Without answers to what their raters have answered already, here or further up: the first answer stands.
+
+    Raises: UsageError: one cannot be counted.
+    """
+    stands = {(vote.rater, vote.question, vote.again): vote.id for vote in poll.book.votes()}
+    for vote in votes:
+        require_countable(vote.ballot)
+    return [vote for vote in votes if stands.setdefault((vote.rater, vote.question, vote.again), vote.id) == vote.id]
 
 
 def _named(poll: Poll, label: str, rater: str, number: int, vote: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations, pairwise
+from math import comb
 from typing import NamedTuple
 
 from pydantic import Field, ValidationError
@@ -17,7 +18,7 @@ from pydantic import Field, ValidationError
 from rewardsmith.errors import RewardsmithError, UsageError, problems_in
 from rewardsmith.prefer.asking import Asked, asked_of, next_asked, standings, telling_question
 from rewardsmith.prefer.ballots import Ballot, Form
-from rewardsmith.prefer.utilities import information
+from rewardsmith.prefer.utilities import MOST_GROUPS, information
 from rewardsmith.prefer.votes import LONGEST_COMMENT, Question, Vote, VoteBook
 from rewardsmith.types import Record, content_id
 from rewardsmith.web.films import Films, episodes
@@ -250,9 +251,21 @@ def question_of(items: Sequence[str]) -> Question:
 def _ballot(asked: Asked, rater: str, answer: Answer) -> Ballot:
     try:
         order = tuple(tuple(_at(asked.shown, place) for place in group) for group in answer.order)
-        return Ballot(rater=rater, form=answer.form, shown=asked.shown, order=order, comment=answer.comment)
+        ballot = Ballot(rater=rater, form=answer.form, shown=asked.shown, order=order, comment=answer.comment)
     except ValidationError as error:
         raise UsageError(problems_in(error)) from None
+    require_countable(ballot)
+    return ballot
+
+
+def require_countable(ballot: Ballot) -> None:
+    """Raises: UsageError: so many clips are tied in a large set that utilities could not be found (see `utilities`)."""
+    largest = max((len(group) for group in ballot.order), default=0)
+    if sum(comb(len(ballot.shown), size) for size in range(1, largest + 1)) > MOST_GROUPS:
+        raise UsageError(
+            f"{largest} equal clips of {len(ballot.shown)} are too many to count",
+            hint="tie fewer, or say best and worst",
+        )
 
 
 def _at(shown: Sequence[str], place: int) -> str:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from rewardsmith.prefer.asking import standings
 from rewardsmith.prefer.ballots import Ballot
 from rewardsmith.prefer.votes import Question, Vote, VoteBook
 from tests.web.conftest import ITEMS, QUESTION, Client, put, vote_id, votes
@@ -63,6 +64,18 @@ def test_an_answer_that_makes_no_sense_is_refused_and_not_kept(run, serve, enter
     answer = ann.call("/api/vote", right | changes)
     assert answer.status == 400 and said in answer.json["error"]
     assert votes(run) == []
+
+
+def test_ties_that_could_not_be_counted_are_refused(run, serve, enter) -> None:
+    put(run, Question(id="round-1", items=tuple(f"c{n:02}" for n in range(16))))
+    ann = enter(serve())
+    handle = ann.next()["asked"]["handle"]
+    many = ann.vote(handle, vote_id(1), [list(range(8)), list(range(8, 16))], "ranking")
+    assert many.status == 400 and "too many to count" in many.json["error"]
+    few = [[n, n + 1, n + 2, n + 3] for n in range(0, 16, 4)]
+    assert ann.vote(handle, vote_id(2), few, "ranking").status == 200
+    with VoteBook(run.root / "votes.sqlite", read_only=True) as book:
+        assert len(standings(book.questions()[0].items, book.votes()).ranked) == 16
 
 
 def test_nothing_counts_twice(run, serve, enter) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from rewardsmith.errors import UsageError
 from rewardsmith.prefer.votes import Question, Vote
-from rewardsmith.web.packet import SETS, make_packet, spread_sets, votes_of
+from rewardsmith.web.packet import SETS, make_packet, spread_sets, unanswered, votes_of
 from tests.web.browser import CHROMIUM, Browser, until
 from tests.web.conftest import ITEMS, QUESTION, put, vote_id, votes
 
@@ -117,6 +117,17 @@ def test_a_rater_has_a_name(run, site, films, rater: str) -> None:
     file = answered(content(make_packet(site.poll, films, run=run.id, sets=2)), rater)
     with pytest.raises(UsageError, match="no name of a rater"):
         site.poll.book.merge(votes_of(site.poll, file))
+
+
+def test_who_has_answered_already_is_not_counted_twice(run, site, films) -> None:
+    packet = content(make_packet(site.poll, films, run=run.id, sets=2))
+    site.poll.book.merge(unanswered(site.poll, votes_of(site.poll, answered(packet))))
+    later = answered(packet)
+    later["votes"][1] |= {"id": vote_id(50), "order": [[2], [0]]}  # saved once more, with another answer
+    assert [v.id for v in unanswered(site.poll, votes_of(site.poll, later))] == [vote_id(0)]
+    twice = answered(packet, "bob")
+    twice["votes"] = [v | {"id": vote_id(60 + n)} for n, v in enumerate(twice["votes"][:1] * 2)]
+    assert [v.id for v in unanswered(site.poll, votes_of(site.poll, twice))] == [vote_id(60)]
 
 
 def test_other_files_of_votes_are_taken_too(run, site) -> None:
