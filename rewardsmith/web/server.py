@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from rewardsmith.web.progress import Stage
 
 LOOPBACK = "127.0.0.1"
-VOTES = "votes.sqlite"
 END_S = 3.0  # for requests that are under way when the server ends
 
 log = logging.getLogger(__name__)
@@ -77,7 +76,7 @@ class Site:
             self.url = origins[-1]
             self.links = self._own(Links(folder.root))
             self.poll = Poll(
-                self._own(VoteBook(folder.root / VOTES, create=True)),
+                self._own(VoteBook(folder.votes_path, create=True)),
                 films,
                 self.links,
                 compare=compare,

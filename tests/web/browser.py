@@ -173,8 +173,22 @@ class Page:
     def _mouse(self, kind: str, x: float, y: float, count: int = 1) -> None:
         self.socket.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=count)
 
-    def key(self, key: str, *, shift: bool = False) -> None:
-        code = CODES.get(key) or (f"Digit{key}" if key.isdecimal() else f"Key{key.upper()}" if len(key) == 1 else key)
+    def touch_drag(self, selector: str, target: str) -> None:
+        """The same with a finger."""
+        x, y = self.centre(selector)
+        to = self.centre(target, scroll=False)
+        steps = [(x + part * (to[0] - x), y + part * (to[1] - y)) for part in (0.0, 0.3, 0.6, 1.0)]
+        for number, (at_x, at_y) in enumerate(steps):
+            kind = "touchMove" if number else "touchStart"
+            self.socket.call("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": at_x, "y": at_y}])
+        self.socket.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def key(self, key: str, *, shift: bool = False, code: str = "") -> None:
+        code = (
+            code
+            or CODES.get(key)
+            or (f"Digit{key}" if key.isdecimal() else f"Key{key.upper()}" if len(key) == 1 else key)
+        )
         shown = key.upper() if shift and len(key) == 1 else key
         text = {"text": "\r"} if key == "Enter" else {"text": shown} if len(key) == 1 else {}
         for kind in ("keyDown", "keyUp"):

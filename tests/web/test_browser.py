@@ -139,6 +139,36 @@ def test_by_keyboard_alone(run, serve, opened) -> None:
     until(lambda: len(votes(run)) == 1, "it is taken back")
 
 
+def test_after_clicks_enter_sends_and_letters_are_those_of_the_keyboard(run, serve, opened) -> None:
+    put(run, QUESTION)
+    page = opened(serve(rater="ann", compare=ITEMS, at_a_time=3).link)
+    page.click("[data-place='1'] .best")
+    page.click("[data-place='3'] .worst")
+    page.key("Enter")
+    until(lambda: orders(run) == [[[1], [3]]], "the vote is there")
+    page.wait(f"!busy && {READY}")
+    page.key("a", code="KeyQ")  # a French keyboard
+    page.key('"', code="Digit3", shift=True)
+    page.key("Enter")
+    until(lambda: len(votes(run)) == 2, "the second is there")
+    assert orders(run)[1] == [[0], [2]]
+
+
+def test_a_ranking_by_finger(run, serve, opened) -> None:
+    put(run, QUESTION)
+    page = opened(serve(rater="ann").link, width=375, height=700)
+    page.socket.call("Emulation.setTouchEmulationEnabled", enabled=True)
+    page.click("[data-mode=ranking]")
+    for place in (3, 1):
+        page.click(f"[data-place='{place}'] .next button")
+    page.touch_drag("[data-chip='0']", "[data-gap='1']")
+    assert page.run("answer.groups") == [[3], [0], [1]]
+    page.touch_drag("[data-chip='2']", "[data-row='0'] > span")
+    assert page.run("answer.groups") == [[3, 2], [0], [1]]
+    page.click("#send")
+    until(lambda: orders(run) == [[[3, 2], [0], [1]]], "the vote is there")
+
+
 def test_every_control_can_be_reached_and_has_a_name(run, serve, opened) -> None:
     put(run, QUESTION)
     page = opened(serve(rater="ann").link)

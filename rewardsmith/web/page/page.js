@@ -650,8 +650,9 @@ function onKey(event) {
   else if ((key === "arrowleft" || key === "arrowright") && event.target.getAttribute("role") === "radio") setMode(answer.mode === "ranking" ? "best_worst" : "ranking");
   else if ((key === "arrowleft" || key === "arrowright") && event.target !== $("seek")) player.seek(player.at + (key === "arrowleft" ? -0.2 : 0.2));
   else {
-    const found = /^(Digit|Key)([1-9A-J])$/.exec(event.code);
-    const place = found ? (found[1] === "Digit" ? Number(found[2]) - 1 : found[2].charCodeAt(0) - 65) : -1;
+    // letters as they are written on this keyboard; digits by their place, for Shift makes other signs of them
+    const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code);
+    const place = digit ? Number(digit[1]) - 1 : /^[a-j]$/.test(key) ? key.charCodeAt(0) - 97 : -1;
     if (!(place >= 0 && place < asked.clips)) return;
     if (asked.clips === 2) pickPair(event.shiftKey ? 1 - place : place);
     else if (answer.mode === "ranking") placeNext(place);
@@ -663,6 +664,10 @@ function onKey(event) {
 function listen() {
   window.addEventListener("hashchange", () => location.reload()); // another link was opened in this window
   document.addEventListener("keydown", onKey);
+  document.addEventListener("click", (event) => {
+    // after a click by hand, Enter shall send and Space play, not press the same button again
+    if (event.detail > 0) event.target.closest("#ask button:not(.grip)")?.blur();
+  });
   document.addEventListener("visibilitychange", () => document.hidden || (document.title = "Which is better? · rewardsmith"));
   $("play").addEventListener("click", () => player.play(!player.playing));
   $("seek").addEventListener("input", () => player.seek(Number($("seek").value)));
