@@ -127,7 +127,7 @@ def inspect_reward(
     with watching(f"playing and filming {environment.name}"):
         played = list(play(environment, Path(policy) if policy else subject.policy, seconds=seconds, films=films))
     paid = [pay_clip(program, episode.clip, gamma=gamma) for episode in played]
-    seen = [_episodes_seen(program, played, paid), *_bank_seen(program, bank, "other random episodes")]
+    seen = [_episodes_seen(program, played, paid), *_bank_seen(program, bank, "random episodes")]
     drawn = slices(program, environment.interface, seen, shown=features)
     compared = None
     if old is not None and other is not None:
@@ -287,7 +287,7 @@ def _notes(
     if policy is not None:
         whose = f"The episodes are of the policy in {Path(policy).name}."
     elif subject.policy is not None:
-        whose = f"The episodes are of the policy trained on this reward (of its seeds the best one): {subject.label}."
+        whose = f"The episodes are of the best policy that was trained on {subject.label}."
     else:
         why = "no policy was trained on this candidate" if subject.run else "a file has no policy of its own"
         whose = f"The episodes are of random actions and of policies that need no learning: {why}; --policy names one."

@@ -8,7 +8,7 @@
   const number = (value) => {
     if (!Number.isFinite(value)) return String(value);
     const size = Math.abs(value);
-    const said = size !== 0 && (size < 1e-3 || size >= 1e6) ? value.toExponential(2) : String(Number(value.toPrecision(4)));
+    const said = size !== 0 && (size < 1e-4 || size >= 1e6) ? value.toExponential(2) : String(Number(value.toPrecision(4)));
     return said.replace("-", "\u2212");
   };
   const within = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -55,7 +55,7 @@
       if (event.button !== 0) return;
       dragging = true;
       tracks.setPointerCapture(event.pointerId);
-      tracks.focus({ preventScroll: true });
+      tracks.focus({ preventScroll: true, focusVisible: false });
       drag(event);
     });
     tracks.addEventListener("pointermove", (event) => { if (dragging) drag(event); });
@@ -150,7 +150,7 @@
       const px = (value, { low, high }, length) => ((value - low) / (high - low) * (size - 1) + 0.5) / size * length;
       [...dots.keys()].reverse().forEach((kind) => {
         if (!ticks[kind].checked) return;
-        const { at, paid } = dots[kind], radius = (kind ? 2.2 : 3.2) * sharp;
+        const { at, paid } = dots[kind], radius = (kind ? 2.2 : 2.8) * sharp;
         at[across].forEach((value, n) => {
           const x = px(value, X, width), y = height - px(at[up][n], Y, height);
           if (!(x >= 0 && x <= width && y >= 0 && y <= height)) return;
@@ -158,7 +158,7 @@
           pen.arc(x, y, radius, 0, 2 * Math.PI);
           pen.fillStyle = `rgb(${colors.color(paid[quantity][n])})`;
           pen.fill();
-          pen.lineWidth = (kind ? 0.6 : 1.1) * sharp;
+          pen.lineWidth = (kind ? 0.6 : 0.9) * sharp;
           pen.strokeStyle = kind ? "rgba(0,0,0,0.45)" : "#111";
           pen.stroke();
         });

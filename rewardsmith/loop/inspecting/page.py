@@ -217,7 +217,7 @@ def scale(values: np.ndarray) -> tuple[float, float, bool]:
     return low, high, False
 
 
-def _still(slices: Slices) -> str:
+def _still(slices: Slices) -> Markup:
     """The total over the first pair, for browsers that run no scripts: an image with one pixel for each cell."""
     across, up = slices.first
     values = slices.values[min(across, up), max(across, up)][0]
@@ -233,8 +233,9 @@ def _still(slices: Slices) -> str:
     return _uri("image/png", encode_png(colors[::-1].round().astype(np.uint8)))
 
 
-def _uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+def _uri(kind: str, data: bytes) -> Markup:
+    """Not text of others, and longer than that may be."""
+    return Markup(f"data:{kind};base64,{base64.b64encode(data).decode()}")
 
 
 # --- what changed ---------------------------------------------------------------------------------------------------
