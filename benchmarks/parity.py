@@ -286,10 +286,13 @@ class Results:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(text)
 
+    def lines(self, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+        """Those of this `identity`."""
+        return [line for line in self._lines if all(line.get(key) == value for key, value in wanted.items())]
+
     def returns(self, wanted: dict[str, Any]) -> dict[int, float]:
         """Return by seed of the lines of this `identity`."""
-        fitting = [line for line in self._lines if wanted.items() <= line.items()]
-        return {line["seed"]: line["return"] for line in fitting}
+        return {line["seed"]: line["return"] for line in self.lines(wanted)}
 
 
 def _whole_lines(text: str) -> Iterator[dict[str, Any]]:

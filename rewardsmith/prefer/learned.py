@@ -110,7 +110,7 @@ class LearnedReward:
         """Networks in the ensemble; 0 before it is fitted."""
         return len(self._layers[0][0]) if self._layers else 0
 
-    def fit(self, seen: Comparisons, *, steps: int = 200, batch: int = 64, learning_rate: float = 1e-3) -> float:
+    def fit(self, seen: Comparisons, *, steps: int = 150, batch: int = 32, learning_rate: float = 1e-3) -> float:
         """Learn anew from all comparisons so far. Returns the mean cross-entropy of the last tenth of the steps, nats.
 
         Args:
