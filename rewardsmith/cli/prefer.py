@@ -83,7 +83,7 @@ def prefer(
             public_url=public_url,
         ) as site:
             if packet is not None:
-                _write_packet(site, films, packet, run=summary.id, task=task, raters=rater or [], sets=sets)
+                _write_packet(site, films, packet, root=summary.root, task=task, raters=rater or [], sets=sets)
             elif votes is not None:
                 _import(site, votes)
             elif not standing:
@@ -113,7 +113,7 @@ def _serve(site: Site, raters: list[str], *, open_browser: bool, public: bool) -
 
 
 def _write_packet(
-    site: Site, films: RecordedFilms, path: Path, *, run: str, task: str, raters: list[str], sets: int
+    site: Site, films: RecordedFilms, path: Path, *, root: Path, task: str, raters: list[str], sets: int
 ) -> None:
     from rewardsmith.web.packet import make_packet
 
@@ -122,10 +122,10 @@ def _write_packet(
     if len(raters) > 1:
         raise UsageError("a packet is for one rater", hint="leave --rater out, and the page asks for a name")
     progress.print("Drawing the clips of the packet ...")
-    page = make_packet(site.poll, films, run=run, task=task, rater="".join(raters), sets=sets)
+    page = make_packet(site.poll, films, run=root.name, task=task, rater="".join(raters), sets=sets)
     write_text(path, page)
     progress.print(f"{wash(str(path))}: {len(page) / 1e6:.1f} MB. It sends nothing; its votes.json comes back with:")
-    progress.print(f"  rewardsmith prefer {run} --import votes.json", soft_wrap=True)
+    progress.print(f"  rewardsmith prefer {wash(str(root))} --import votes.json", soft_wrap=True)
 
 
 def _import(site: Site, path: Path) -> None:

@@ -138,8 +138,8 @@ class Page:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def wait(self, script: str) -> None:
-        until(lambda: self.run(f"Boolean({script})"), script)
+    def wait(self, script: str, *, timeout_s: float = WAIT_S) -> None:
+        until(lambda: self.run(f"Boolean({script})"), script, timeout_s=timeout_s)
 
     def text(self, selector: str) -> str:
         return self.run(f"document.querySelector({json.dumps(selector)}).innerText")
