@@ -305,10 +305,14 @@ def test_the_report_names_the_designer_and_says_what_was_not_measured(capsys) ->
     assert "cannot tell yet" in capsys.readouterr().out
 
 
+@pytest.fixture(scope="module")
+def published() -> str:
+    return preferences.published_reward("cartpole")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("arm", ["human", "short", "icpl_mistakes", "eureka"])
-def test_a_repetition_of_an_arm(arm) -> None:
-    published = preferences.published_reward("cartpole")
+@pytest.mark.parametrize("arm", ["short", "icpl_mistakes", "eureka"])
+def test_a_repetition_of_an_arm(arm, published) -> None:
     task = Task("cartpole", arm, 0)
     lines = preferences.perform(task, TINY, published, None)
     assert tuple(line["arm"] for line in lines) == task.arms
@@ -319,5 +323,5 @@ def test_a_repetition_of_an_arm(arm) -> None:
         assert lines[0]["trainings"] == 4 and lines[0]["designer"] == "builtin"
         assert len(lines[0]["search_fitness"]) == 2 and lines[0]["after_rounds"][-1] == lines[0]["fitness"]
     if arm == "icpl_mistakes":
-        assert lines[0]["comparisons"] <= 2 and None not in lines[0]["after_rounds"]
+        assert lines[0]["comparisons"] == 1 + 2 and None not in lines[0]["after_rounds"]
     json.dumps(lines)
