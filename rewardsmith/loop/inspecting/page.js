@@ -104,20 +104,29 @@
     const bar = find(".colors canvas").getContext("2d"), reading = find(".reading"), size = heat.size;
     const dots = heat.dots.map(({ at, paid }) => ({ at: at.map(floats), paid: paid.map(floats) }));
     const kept = new Map(), ticks = all(".dots", map);
-    let across = heat.first[0], up = heat.first[1], quantity = 0, cells, colors;
+    let across = heat.first[0], up = heat.first[1], quantity = 0, mode = heat.mode, cells, colors;
+    const ALONE = 2; // no grid, recorded steps only
 
     function unpack(i, k, q) { // the value of cell (column, row), the row counted from below
-      const name = `${i},${k},${q}`;
+      const name = `${mode},${i},${k},${q}`;
       if (!kept.has(name)) {
-        const { low, high, levels } = heat.maps[`${i},${k}`][q];
+        const { low, high, levels } = heat.maps[mode][`${i},${k}`][q];
         const from = new Uint16Array(bytes(levels)), wide = high - low;
         kept.set(name, Float64Array.from(from, (level) => level === 65535 ? NaN : low + level / 65534 * wide));
       }
       return kept.get(name);
     }
+    function ends() {
+      if (mode !== ALONE) {
+        const finite = cells.filter(Number.isFinite);
+        return finite.length ? [Math.min(...finite), Math.max(...finite)] : [0, 0];
+      }
+      const paid = dots.flatMap((kind, n) => ticks[n].checked ? [...kind.paid[quantity]] : []);
+      const sorted = Float64Array.from(paid.filter(Number.isFinite)).sort(), last = sorted.length - 1;
+      return last < 0 ? [0, 0] : [sorted[Math.floor(0.02 * last)], sorted[Math.ceil(0.98 * last)]];
+    }
     function scaled() { // as `scale` in page.py
-      const finite = cells.filter(Number.isFinite);
-      const least = finite.length ? Math.min(...finite) : 0, most = finite.length ? Math.max(...finite) : 0;
+      const [least, most] = ends();
       const parted = least < 0 && most > 0;
       const high = parted ? Math.max(-least, most) : most, low = parted ? -high : least;
       const stops = parted ? heat.diverging : heat.sequential;
@@ -130,9 +139,9 @@
       return { least, most, parted, color };
     }
     function draw() {
-      const values = unpack(Math.min(across, up), Math.max(across, up), quantity);
-      cells = new Float64Array(size * size);
-      for (let row = 0; row < size; row++) for (let column = 0; column < size; column++) {
+      cells = new Float64Array(size * size).fill(NaN);
+      const values = mode === ALONE ? null : unpack(Math.min(across, up), Math.max(across, up), quantity);
+      for (let row = 0; values && row < size; row++) for (let column = 0; column < size; column++) {
         cells[row * size + column] = across < up ? values[row * size + column] : values[column * size + row];
       }
       colors = scaled();
@@ -140,7 +149,7 @@
       const width = canvas.width = Math.max(1, Math.round(box.width * sharp));
       const height = canvas.height = Math.max(1, Math.round(box.height * sharp));
       const edge = (n, length) => Math.round(n * length / size);
-      for (let row = 0; row < size; row++) for (let column = 0; column < size; column++) {
+      for (let row = 0; values && row < size; row++) for (let column = 0; column < size; column++) {
         pen.fillStyle = `rgb(${colors.color(cells[row * size + column])})`;
         const x = edge(column, width), y = edge(size - 1 - row, height);
         pen.fillRect(x, y, edge(column + 1, width) - x, edge(size - row, height) - y);
@@ -174,7 +183,8 @@
       find(".colors .to").textContent = flat ? "" : number(colors.most);
       find(".colors .zero").textContent = colors.parted && zero > 0.15 && zero < 0.85 ? "0" : "";
       find(".colors .zero").style.left = `${100 * zero}%`;
-      reading.textContent = "Point at the map to read it.";
+      reading.textContent = values ? "Point at the map to read it." : "";
+      all(".about", map).forEach((text) => { text.hidden = Number(text.dataset.mode) !== mode; });
     }
     function label(where, axis) {
       where.querySelector(".what").textContent = axis.unit ? `${axis.label} (${axis.unit})` : axis.label;
@@ -182,6 +192,7 @@
       where.querySelector(".to").textContent = number(axis.high);
     }
     function read(event) {
+      if (mode === ALONE) return;
       const box = canvas.getBoundingClientRect();
       const column = within(Math.floor((event.clientX - box.left) / box.width * size), 0, size - 1);
       const row = within(size - 1 - Math.floor((event.clientY - box.top) / box.height * size), 0, size - 1);
@@ -190,6 +201,7 @@
       reading.textContent = `${name}: ${number(cells[row * size + column])} at ${at(heat.axes[across], column)}, ${at(heat.axes[up], row)}`;
     }
     find("#quantity").addEventListener("change", (event) => { quantity = Number(event.target.value); draw(); });
+    find("#mode").addEventListener("change", (event) => { mode = Number(event.target.value); draw(); });
     const choices = { across: find("#across"), up: find("#up") };
     function chosen(event) { // the same feature twice: they change places
       const [was, beside] = [across, up];
@@ -212,6 +224,7 @@
     choices.across.value = across; // a browser that comes back keeps what was chosen
     choices.up.value = up;
     find("#quantity").value = 0;
+    find("#mode").value = mode;
     ticks.forEach((tick) => { tick.checked = true; });
     draw();
     return draw;

@@ -17,7 +17,7 @@ from rewardsmith.analyze.video import encode_png
 from rewardsmith.loop.inspecting.changes import Changes
 from rewardsmith.loop.inspecting.episodes import SHAPING, TOTAL, Episode
 from rewardsmith.loop.inspecting.measures import Paid, Share
-from rewardsmith.loop.inspecting.slices import Dots, Slices
+from rewardsmith.loop.inspecting.slices import Dots, Grids, Slices
 from rewardsmith.reward.program import RewardProgram
 from rewardsmith.types import Finding
 
@@ -106,6 +106,7 @@ def page_of(content: Content) -> str:
         tracks=[list(_tracks(content, number)) for number in range(len(content.episodes))],
         ends=[_end(episode) for episode in content.episodes],
         still=_still(content.slices) if content.slices else None,
+        mode=_first(content.slices) if content.slices else 0,
         diff=diff_block(content.other.code, content.code) if content.other else None,
         distances=list(_distances(content.other.changes)) if content.other else [],
         moved=list(_moved(content)) if content.other else [],
@@ -217,10 +218,20 @@ def scale(values: np.ndarray) -> tuple[float, float, bool]:
     return low, high, False
 
 
+def _grids(slices: Slices) -> list[Grids]:
+    return [grids for grids in (slices.still, slices.moved) if grids]
+
+
+def _first(slices: Slices) -> int:
+    """Which grids to show first: those of still states, unless the total is the same in all of them."""
+    pair = min(slices.first), max(slices.first)
+    return 1 if slices.moved and np.ptp(slices.still[pair][0]) == 0 else 0
+
+
 def _still(slices: Slices) -> Markup:
     """The total over the first pair, for browsers that run no scripts: an image with one pixel for each cell."""
     across, up = slices.first
-    values = slices.values[min(across, up), max(across, up)][0]
+    values = _grids(slices)[_first(slices)][min(across, up), max(across, up)][0]
     values = values if across < up else values.T
     low, high, parted = scale(values)
     at = np.nan_to_num((values - low) / (high - low) if high > low else np.zeros_like(values), nan=0.0)
@@ -320,7 +331,11 @@ def _heat(slices: Slices) -> dict[str, object]:
         ],
         "size": len(slices.axes[0].grid),
         "first": slices.first,
-        "maps": {f"{i},{k}": [_grid(values) for values in found] for (i, k), found in slices.values.items()},
+        "maps": [
+            {f"{i},{k}": [_grid(values) for values in found] for (i, k), found in grids.items()}
+            for grids in _grids(slices)
+        ],
+        "mode": _first(slices),
         "dots": [_dots(dots) for dots in slices.dots],
         "diverging": DIVERGING,
         "sequential": SEQUENTIAL,

@@ -19,7 +19,7 @@ POTENTIAL = "the potential"
 MAX_AXES = 12  # features to choose from
 GRIDS = (41, 31, 21, 15, 11)  # cells along an axis; fewer where there is much to draw
 MAX_CELLS = 700_000  # of all grids together: two bytes each in the page
-DOTS = 400  # of each kind of states
+DOTS = 600  # of each kind of states
 CORE = (0.5, 99.5)  # percentiles of the states between which axes reach, and a little further
 ROOM = 0.08  # of an axis beyond the states, on either side
 
@@ -52,11 +52,16 @@ class Dots(NamedTuple):
     paid: np.ndarray  # (quantities, D) what the step was really paid; NaN where that is not known
 
 
+Grids = dict[tuple[int, int], np.ndarray]
+
+
 class Slices(NamedTuple):
-    """`values[i, k]`, with i < k, is (quantities, G, G) float32: the row is the place on axis k, the column on axis i.
+    """`still[i, k]`, with i < k, is (quantities, G, G) float32: the row is the place on axis k, the column on axis i.
 
     Attributes:
         first: the two axes to show first.
+        still: a state before and after the step alike.
+        moved: a step from the held state to such a one; empty for a reward that looks at no state before a step.
         quantities: the total, the components, and the potential where there is one.
         held: of the features that the reward reads; `action` likewise.
     """
@@ -64,7 +69,8 @@ class Slices(NamedTuple):
     axes: tuple[Axis, ...]
     first: tuple[int, int]
     quantities: tuple[str, ...]
-    values: dict[tuple[int, int], np.ndarray]
+    still: Grids
+    moved: Grids
     dots: tuple[Dots, ...]
     held: tuple[Held, ...]
     action: tuple[Held, ...]
@@ -83,8 +89,8 @@ def slices(
 ) -> Slices | None:
     """The reward over pairs of features; None where there are no two features that are numbers.
 
-    The others are held at the median of the first kind of states in `seen`. A state is the same before and after the
-    step, which does not end the episode; the action is the median one, and memory is as at an episode's start.
+    The others are held at the median of the first kind of states in `seen`. No step ends the episode; the action is the
+    median one, and memory is as at an episode's start.
 
     Args:
         shown: labels of the two features to show first.
@@ -100,7 +106,8 @@ def slices(
     effect = {axis.label: _effect(program, centre, axis) for axis in axes}
     ranked = sorted(axes, key=lambda axis: (axis.label not in shown, not axis.read, -effect[axis.label]))
     quantities = (TOTAL, *program.component_names, *([POTENTIAL] if program.has_potential else []))
-    count, cells = _affordable(len(ranked), len(quantities))
+    compares = any(entry.source == "obs" for entry in program.graph.reward.inputs)
+    count, cells = _affordable(len(ranked), len(quantities) * (1 + compares))
     chosen = ranked[:count]
     pair = list(shown) or [axis.label for axis in chosen[:2]]
     order = {feature.name: place for place, feature in enumerate(interface.features)}
@@ -110,14 +117,12 @@ def slices(
         axes=tuple(chosen),
         first=(place[pair[0]], place[pair[1]]),
         quantities=quantities,
-        values={
-            (i, k): _grid(program, centre, chosen[i], chosen[k])
-            for i, k in combinations(range(len(chosen)), 2)
-        },
+        still=_grids(program, centre, chosen, before=True),
+        moved=_grids(program, centre, chosen, before=False) if compares else {},
         dots=tuple(_dots(kind, chosen, quantities) for kind in seen),
         held=tuple(_held(program, interface, centre)),
         action=tuple(_action(interface.action, centre.action)),
-    )  # fmt: skip
+    )
 
 
 def require_two(shown: Sequence[str], known: Sequence[str]) -> None:
@@ -151,7 +156,7 @@ def _axes(program: RewardProgram, interface: RewardInterface, seen: Sequence[See
     """Every number that varies in what was seen."""
     found = []
     for feature in interface.features:
-        if feature.dtype not in ("float32", "int64"):
+        if feature.dtype == "uint8":  # text
             continue
         read = feature.name not in program.unused_features
         for entry in np.ndindex(feature.shape):
@@ -159,7 +164,7 @@ def _axes(program: RewardProgram, interface: RewardInterface, seen: Sequence[See
             values = np.concatenate([_entry(kind.rows.next_obs[feature.name], entry) for kind in seen])
             if (reach := _reach(values)) is None:
                 continue
-            axis = Axis(label, feature.name, entry, feature.unit, np.array(reach), feature.dtype == "int64", read)
+            axis = Axis(label, feature.name, entry, feature.unit, np.array(reach), feature.dtype != "float32", read)
             found.append(_of_size(axis, GRIDS[0]))
     return found
 
@@ -196,20 +201,23 @@ def _affordable(axes: int, quantities: int) -> tuple[int, int]:
 
 
 def _effect(program: RewardProgram, centre: Transitions, axis: Axis) -> float:
-    """How much the total varies along one axis; what is not finite counts as none."""
-    total = evaluate(program, _varied(centre, [(axis, axis.grid)]))[0]
-    total = total[np.isfinite(total)]
-    return float(np.ptp(total)) if len(total) else 0.0
+    """How much the total varies along one axis, one way or the other; what is not finite counts as none."""
+    totals = (evaluate(program, _varied(centre, [(axis, axis.grid)], before=before))[0] for before in (True, False))
+    return max(float(np.ptp(finite)) if len(finite := total[np.isfinite(total)]) else 0.0 for total in totals)
 
 
-def _grid(program: RewardProgram, centre: Transitions, across: Axis, up: Axis) -> np.ndarray:
-    """(quantities, G, G)."""
-    y, x = np.meshgrid(up.grid, across.grid, indexing="ij")
-    return evaluate(program, _varied(centre, [(across, x.ravel()), (up, y.ravel())])).reshape(-1, *x.shape)
+def _grids(program: RewardProgram, centre: Transitions, axes: Sequence[Axis], *, before: bool) -> Grids:
+    """Each (quantities, G, G)."""
+    found = {}
+    for (i, across), (k, up) in combinations(enumerate(axes), 2):
+        y, x = np.meshgrid(up.grid, across.grid, indexing="ij")
+        rows = _varied(centre, [(across, x.ravel()), (up, y.ravel())], before=before)
+        found[i, k] = evaluate(program, rows).reshape(-1, *x.shape)
+    return found
 
 
-def _varied(centre: Transitions, at: Sequence[tuple[Axis, np.ndarray]]) -> Transitions:
-    """Copies of the one transition with these numbers in place, before and after the step alike."""
+def _varied(centre: Transitions, at: Sequence[tuple[Axis, np.ndarray]], *, before: bool) -> Transitions:
+    """Copies of the one transition with these numbers in the state after the step, and with `before` in both."""
     rows = len(at[0][1])
     wide = lambda value: value.expand(rows, *value.shape[1:])
     obs = {name: wide(value) for name, value in centre.obs.items()}
@@ -217,7 +225,8 @@ def _varied(centre: Transitions, at: Sequence[tuple[Axis, np.ndarray]]) -> Trans
         changed = obs[axis.feature].clone()
         changed[(slice(None), *axis.entry)] = torch.from_numpy(np.ascontiguousarray(values)).to(changed.dtype)
         obs[axis.feature] = changed
-    return Transitions(obs, wide(centre.action), obs | {"terminated": wide(centre.next_obs["terminated"])})
+    held = obs if before else {name: wide(value) for name, value in centre.obs.items()}
+    return Transitions(held, wide(centre.action), obs | {"terminated": wide(centre.next_obs["terminated"])})
 
 
 def evaluate(program: RewardProgram, rows: Transitions) -> np.ndarray:
@@ -226,7 +235,7 @@ def evaluate(program: RewardProgram, rows: Transitions) -> np.ndarray:
         paid = program(rows.obs, rows.action, rows.next_obs)
         found = [paid.total, *(paid.components[name] for name in program.component_names)]
         if program.has_potential:
-            found.append(program.potential(rows.obs))
+            found.append(program.potential({name: v for name, v in rows.next_obs.items() if name != "terminated"}))
         return torch.stack([value.float() for value in found]).numpy(force=True)
 
 

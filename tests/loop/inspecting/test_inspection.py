@@ -157,7 +157,7 @@ def test_dragging_scrubs_and_choices_redraw(run, tmp_path) -> None:
     out = tmp_path / "page.html"
     inspect_reward("latest", against="latest:r1s1", runs=run.parent, out=out)
     with Browser() as browser:
-        page = browser.page(Path(out).as_uri())
+        page = browser.page(Path(out).as_uri(), prefers_reduced_motion="reduce")
         page.wait("document.querySelector('video').readyState >= 2")
         told = lambda: page.text(".when")
         assert "nothing is paid yet" in told()
@@ -177,7 +177,7 @@ def test_dragging_scrubs_and_choices_redraw(run, tmp_path) -> None:
         page.click(".tabs button:nth-child(2)")
         assert page.run("[...document.querySelectorAll('article')].map((a) => a.hidden)") == [True, False, True]
         before = page.run("document.querySelector('.field canvas').toDataURL()")
-        for box, value in (("#quantity", 1), ("#up", 0)):
+        for box, value in (("#quantity", 1), ("#up", 0), ("#mode", 2)):
             page.run(f"document.querySelector('{box}').value = {value}")
             page.run(f"document.querySelector('{box}').dispatchEvent(new Event('change'))")
             after = page.run("document.querySelector('.field canvas').toDataURL()")

@@ -56,7 +56,7 @@ def content(text: str = "plain", *, code: str = PLACE, film: bytes | None = b"fi
         Axis(f"{text} y[1]", "y", (1,), text, np.linspace(0, 3, GRID), False, False),
     )
     found = Slices(
-        axes, (1, 0), (TOTAL, text), {(0, 1): rng.normal(size=(2, GRID, GRID)).astype(np.float32)},
+        axes, (1, 0), (TOTAL, text), *({(0, 1): rng.normal(size=(2, GRID, GRID)).astype(np.float32)} for _ in range(2)),
         (Dots(text, rng.normal(size=(2, 3)), rng.normal(size=(2, 3))),),
         (Held(text, 1.0, text),), (Held(text, 0.0, ""),),
     )  # fmt: skip
@@ -134,9 +134,10 @@ def test_the_scripts_numbers_are_those_given() -> None:
     assert np.array_equal(unpacked(episode["features"][0]), np.arange(STEPS + 1))
     heat, found = data["heat"], given.slices
     assert found is not None and heat["size"] == GRID and heat["first"] == [1, 0]
-    for values, grid in zip(found.values[0, 1], heat["maps"]["0,1"], strict=True):
-        read = grid["low"] + unpacked(grid["levels"], "<u2") / 65534 * (grid["high"] - grid["low"])
-        np.testing.assert_allclose(read.reshape(GRID, GRID), values, atol=1e-4 * np.ptp(values))
+    for grids, packed in zip((found.still, found.moved), heat["maps"], strict=True):
+        for values, grid in zip(grids[0, 1], packed["0,1"], strict=True):
+            read = grid["low"] + unpacked(grid["levels"], "<u2") / 65534 * (grid["high"] - grid["low"])
+            np.testing.assert_allclose(read.reshape(GRID, GRID), values, atol=1e-4 * np.ptp(values))
     assert (heat["axes"][1]["low"], heat["axes"][1]["high"]) == (0, 3)
     assert np.array_equal(unpacked(heat["dots"][0]["at"][1]), found.dots[0].at[1].astype(np.float32))
 
@@ -144,12 +145,21 @@ def test_the_scripts_numbers_are_those_given() -> None:
 def test_a_map_with_holes_says_where_they_are() -> None:
     given = content()
     assert given.slices is not None
-    values = given.slices.values[0, 1]
+    values = given.slices.still[0, 1]
     values[0, 1, 2], values[1] = np.inf, np.nan
-    holed, empty = data_of(page_of(given))["heat"]["maps"]["0,1"]
+    holed, empty = data_of(page_of(given))["heat"]["maps"][0]["0,1"]
     levels = unpacked(holed["levels"], "<u2").reshape(GRID, GRID)
     assert levels[1, 2] == 65535 and (levels == 65535).sum() == 1
     assert (unpacked(empty["levels"], "<u2") == 65535).all() and empty["low"] == empty["high"] == 0
+
+
+def test_a_reward_that_pays_for_change_shows_steps_first() -> None:
+    given = content()
+    assert given.slices is not None and data_of(page_of(given))["heat"]["mode"] == 0
+    given.slices.still[0, 1][0] = -0.3
+    assert data_of(page_of(given))["heat"]["mode"] == 1
+    alone = given._replace(slices=given.slices._replace(moved={}))
+    assert data_of(page_of(alone))["heat"]["mode"] == 0 and "to such a one" not in page_of(alone)
 
 
 def test_what_changed_is_told() -> None:

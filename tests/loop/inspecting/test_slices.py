@@ -58,16 +58,19 @@ def seen(rows: int = 901, title: str = "states") -> Seen:
 def test_grids_hold_the_numbers_of_the_program(program) -> None:
     found = slices(program, INTERFACE, [seen()])
     assert found is not None
-    assert [axis.label for axis in found.axes] == ["x", "pair[0]", "pair[1]", "count"]  # "still" never varies
+    assert [axis.label for axis in found.axes] == ["x", "pair[0]", "pair[1]", "count", "flag"]  # "still" never varies
     assert found.quantities == (TOTAL, "moved", "near", "other")
     x, pair = found.axes[0], found.axes[2]
-    total, moved, reads_near, other = found.values[0, 2]
+    total, moved, reads_near, other = found.still[0, 2]
     y, across = np.meshgrid(pair.grid, x.grid, indexing="ij")
     near = 3 * across + y**2
     np.testing.assert_allclose(reads_near, near, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(other, 7 * 0.45 + 1, rtol=1e-5)  # count, action and flag at their typical values
     assert (moved == 0).all()  # the same before and after, and the episode goes on
     np.testing.assert_allclose(total, near + 7 * 0.45 + 1, rtol=1e-4, atol=1e-4)
+    from_there = found.moved[0, 2]  # from x = 4.5
+    np.testing.assert_allclose(from_there[1], 100 * (across - 4.5), rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(from_there[2], near, rtol=1e-4, atol=1e-4)
 
 
 def test_what_is_held_is_named(program) -> None:
@@ -85,7 +88,7 @@ def test_axes_reach_a_little_beyond_the_states_and_whole_numbers_stay_whole(prog
     x, count = found.axes[0], found.axes[3]
     assert -1.5 < x.grid[0] < 0.1 and 8.9 < x.grid[-1] < 10.5 and len(x.grid) == GRIDS[0]
     assert (count.grid == np.round(count.grid)).all()
-    assert [axis.read for axis in found.axes] == [True, True, True, True]
+    assert all(axis.read for axis in found.axes)
 
 
 def test_those_that_matter_most_come_first_unless_others_are_named(program) -> None:
@@ -99,7 +102,7 @@ def test_dots_are_recorded_states_with_what_they_were_paid(program) -> None:
     found = slices(program, INTERFACE, [seen(), seen(5, "few")])
     assert found is not None
     many, few = found.dots
-    assert many.at.shape == (4, DOTS) and few.at.shape == (4, 5) and few.title == "few"
+    assert many.at.shape == (5, DOTS) and few.at.shape == (5, 5) and few.title == "few"
     np.testing.assert_allclose(many.paid[0], 10 * many.at[0], rtol=1e-5)
     assert np.isnan(few.paid[3]).all()  # nobody said what "other" paid
 
@@ -107,7 +110,7 @@ def test_dots_are_recorded_states_with_what_they_were_paid(program) -> None:
 @pytest.mark.parametrize(
     ("shown", "said", "hint"),
     [
-        (["x", "nothing"], "unknown feature 'nothing'.*Known: count, pair", ""),
+        (["x", "nothing"], "unknown feature 'nothing'.*Known: count, flag, pair", ""),
         (["x", "pair"], "unknown feature 'pair'", r"pair\[0\]"),
         (["x", "still"], "unknown feature 'still'", ""),
         (["x", "x"], "two different features", "--features x,"),
@@ -136,7 +139,8 @@ def test_the_potential_is_a_map_of_its_own_and_memory_is_as_at_the_start(compile
     found = slices(program, interface, [Seen("states", rows, {})], shown=["position", "velocity"])
     assert found is not None and found.quantities == (TOTAL, "gain", POTENTIAL)
     i, k = found.first
-    grid = found.values[min(i, k), max(i, k)]
+    grid = found.still[min(i, k), max(i, k)]
+    assert not found.moved  # it looks at no state before a step
     along = found.axes[i].grid if i < k else found.axes[i].grid[:, None]
     np.testing.assert_allclose(grid[1], np.broadcast_to(along + 2, grid[1].shape), rtol=1e-5)
     np.testing.assert_allclose(grid[2], np.broadcast_to(0.5 * along, grid[2].shape), rtol=1e-5, atol=1e-6)
