@@ -12,7 +12,9 @@ prefppo_Q      A reward learned from Q comparisons of segments (49, 150, 1,500) 
 short_Q        The same, where the policy is trained no longer than each of the others'.
 
 The designer of rewards is `builtin`, which is **not a language model**: it composes and changes reward terms, and reads
-neither code nor words. With `--replay DIR` the cassettes DIR/PACK/ARM.jsonl take its place.
+neither code nor words; of a round's picks it changes the best and makes nothing of the worst. In `eureka` it also
+chooses terms by how they rank recorded episodes that the metric scored, in `icpl` it may not, for nothing measured
+reaches the designer there. With `--replay DIR` the cassettes DIR/PACK/ARM.jsonl take its place.
 
 What equal budgets mean. A search makes K * N trainings of S env steps each. A learned reward has one policy, which is
 trained for K * N * S env steps without a break: the budget of the whole search, so that this policy has seen K * N
@@ -109,6 +111,14 @@ class Setting(NamedTuple):
     def trainings(self) -> int:
         return self.candidates * self.rounds
 
+
+LEGEND = """
+designer          builtin is not a language model.
+fitness, success  Interquartile mean over repetitions [95 % interval]; fewer than three are listed.
+comparisons       Of two policies or segments, at most of a repetition.
+accuracy          Of the learned reward on new pairs of segments, ties aside; mean over repetitions.
+after each round  Fitness of what was picked then, retrained; median over repetitions.
+"""
 
 QUICK = Setting(candidates=3, rounds=2, steps=8192, sessions=4)
 QUICK_PACKS = ("cartpole",)
@@ -413,7 +423,7 @@ def shown(table: Table) -> str:
             if not found:
                 continue
             accuracy = [line["accuracy"] for line in found if line.get("accuracy") is not None]
-            curves = [c for line in found if None not in (c := line.get("after_rounds", [None]))]
+            curves = [c for line in found if arm == "icpl_mistakes" and None not in (c := line["after_rounds"])]
             rounds = " ".join(f"{value:.4g}" for value in np.median(curves, axis=0)) if curves else ""
             lines.append(
                 columns.format(
@@ -526,7 +536,7 @@ def main() -> None:
     carry_out(missing(args.packs, args.repetitions, look()), setting, results, args.replay, deadline)
     table = look()
     print(shown(table))
-    print("builtin is not a language model. Fitness and success: IQM over repetitions [95 % interval].")
+    print(LEGEND)
     report(figures, table)
     report_polls(figures, polls)
     figures.write(args.json)

@@ -291,10 +291,12 @@ def test_the_report_names_the_designer_and_says_what_was_not_measured(capsys) ->
         ("cartpole", arm): [{**identity(arm), "repetition": r, "fitness": float(r), "accuracy": None} for r in range(3)]
         for arm in ARMS[:3]
     }
-    lines["cartpole", "icpl_mistakes"] = []
+    for line, curve in zip(lines["cartpole", "icpl_mistakes"], ([0.5, 0.75], [None, 9.0], [0.25, 0.5]), strict=True):
+        line["after_rounds"] = curve
     known = Table(lines)
     text = preferences.shown(known)
     assert "icpl " in text and "builtin" in text and "eureka" not in text
+    assert "0.375 0.625" in text, "the median of the repetitions that have a pick after every round"
     figures = preferences.Figures()
     preferences.report(figures, known)
     assert (
