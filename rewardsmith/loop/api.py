@@ -12,6 +12,7 @@ from rewardsmith.loop.comparison import Comparison, compare_rewards, train_rewar
 from rewardsmith.loop.driver import drive, start
 from rewardsmith.loop.events import Observer, Said, silent
 from rewardsmith.loop.goal import ApproveGoal, accept_any_goal
+from rewardsmith.loop.inspecting import inspect_reward
 from rewardsmith.loop.methods import settings_of
 from rewardsmith.loop.refining import refine_run
 from rewardsmith.loop.summary import RunSummary, config_of, load_run, summarize
@@ -25,6 +26,7 @@ __all__ = [
     "check_reward",
     "compare_rewards",
     "design_reward",
+    "inspect_reward",
     "load_run",
     "refine_run",
     "resume_run",

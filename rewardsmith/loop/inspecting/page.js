@@ -5,10 +5,10 @@
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
   const floats = (text) => text === null ? null : new Float32Array(bytes(text)); // both ends are little-endian
-  const number = (value) => {
+  const number = (value, digits = 4) => {
     if (!Number.isFinite(value)) return String(value);
     const size = Math.abs(value);
-    const said = size !== 0 && (size < 1e-4 || size >= 1e6) ? value.toExponential(2) : String(Number(value.toPrecision(4)));
+    const said = size !== 0 && (size < 1e-4 || size >= 1e6) ? value.toExponential(2) : String(Number(value.toPrecision(digits)));
     return said.replace("-", "\u2212");
   };
   const within = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -27,7 +27,7 @@
       step = within(Math.round(to), 0, about.steps);
       const plot = article.querySelector(".plot").getBoundingClientRect(), left = tracks.getBoundingClientRect().left;
       cursor.style.left = `${plot.left - left + plot.width * step / about.steps}px`;
-      const paid = (series) => series === null ? "\u2013" : step === 0 ? "" : number(series[step - 1]);
+      const paid = (series) => series === null ? "\u2013" : step === 0 ? "" : number(series[step - 1], 3);
       vals.forEach((cell, row) => { cell.textContent = paid(owned[row]); });
       thens.forEach((cell, row) => { cell.textContent = paid(others[row]); });
       cells.forEach((cell, row) => { cell.textContent = number(features[row][step]); });
