@@ -220,7 +220,7 @@
     canvas.addEventListener("pointermove", read);
     canvas.addEventListener("pointerdown", read);
     find("img").hidden = true;
-    for (const item of [canvas, find(".choices"), find(".colors"), reading]) item.hidden = false;
+    for (const item of [canvas, find(".choices"), find(".colors"), find(".dotted"), reading]) item.hidden = false;
     choices.across.value = across; // a browser that comes back keeps what was chosen
     choices.up.value = up;
     find("#quantity").value = 0;

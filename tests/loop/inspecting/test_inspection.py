@@ -28,6 +28,7 @@ from tests.web.browser import CHROMIUM, Browser
 pytestmark = pytest.mark.usefixtures("warm")
 
 
+@pytest.mark.slow
 def test_a_candidate_of_a_run_against_another_one(run, tmp_path, compiled) -> None:
     out = tmp_path / "page.html"
     found = inspect_reward("latest", against="latest:r1s1", runs=run.parent, out=out, films=False)
@@ -116,6 +117,7 @@ def command(*arguments: str):
     return CliRunner().invoke(app, ["inspect", *arguments])
 
 
+@pytest.mark.slow
 def test_the_verb_sums_up_and_says_where_the_page_is(files, tmp_path) -> None:
     out = tmp_path / "page.html"
     given = ("--env", ENV, "--against", "human", "--no-films", "--out", str(out))
@@ -151,6 +153,7 @@ def test_names_of_features(given, names) -> None:
 # --- in a browser
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 def test_dragging_scrubs_and_choices_redraw(run, tmp_path) -> None:

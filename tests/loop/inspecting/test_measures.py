@@ -8,7 +8,8 @@ import torch
 
 from rewardsmith.clips import record_clip
 from rewardsmith.envs import resolve_env
-from rewardsmith.errors import NothingAcceptable
+from rewardsmith.errors import EnvironmentFault, NothingAcceptable
+from rewardsmith.loop.inspecting import episodes
 from rewardsmith.loop.inspecting.episodes import SHAPING, TOTAL, pay_clip, play, random_policy, transitions_of
 from rewardsmith.loop.inspecting.measures import correlation, shares, unexplained
 from tests.clips.players import policy_for
@@ -94,6 +95,15 @@ def test_without_a_policy_random_and_simple_ones_play() -> None:
     assert titles == ["random actions", "no action", "to and fro"]
     first, second = (random_policy(environment.interface.action)(torch.zeros(3, 2)) for _ in range(2))
     assert first.shape == (3, 1) and torch.equal(first, second)
+
+
+def test_an_environment_that_cannot_be_drawn_is_shown_in_numbers(monkeypatch) -> None:
+    def film(*_: object, **__: object) -> bytes:
+        raise EnvironmentFault("nothing draws here", hint="install something")
+
+    monkeypatch.setattr(episodes, "film", film)
+    played = list(play(resolve_env(ENV), None, seconds=20))
+    assert [(e.film, e.why, e.clip.steps > 0) for e in played] == [(None, "nothing draws here", True)] * 3
 
 
 def test_a_policy_plays_from_several_seeds(tmp_path) -> None:
