@@ -31,7 +31,7 @@ from rewardsmith.loop.inspecting.episodes import (
 )
 from rewardsmith.loop.inspecting.measures import Paid, Share, correlation, shares, unexplained
 from rewardsmith.loop.inspecting.page import Content, Other, page_of
-from rewardsmith.loop.inspecting.slices import POTENTIAL, Seen, slices
+from rewardsmith.loop.inspecting.slices import POTENTIAL, Seen, require_two, slices
 from rewardsmith.loop.inspecting.subject import Subject, find_subject, require_code
 from rewardsmith.loop.trust import require_trust
 from rewardsmith.reward.compile import compile_reward, prepare, reward_jail
@@ -111,6 +111,7 @@ def inspect_reward(
         if other.label == subject.label:
             raise UsageError("a reward cannot be compared with itself", hint="name another one with --against")
     environment = _environment(env, env_kwargs, [s for s in (subject, other) if s is not None], trust=trust)
+    require_two(features, environment.interface)
     gamma, references = environment.training.gamma, environment.reference_rewards
     code = require_code(subject, references, environment.name)
     with reward_jail(allow_unsandboxed=allow_unsandboxed) as jail:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from rewardsmith.errors import UsageError, unknown
 from rewardsmith.loop.inspecting.episodes import TOTAL, Transitions, failing_on
 from rewardsmith.reward.program import RewardProgram
-from rewardsmith.types import ActionSpec, RewardInterface
+from rewardsmith.types import ActionSpec, FeatureSpec, RewardInterface
 
 POTENTIAL = "the potential"
 MAX_AXES = 12  # features to choose from
@@ -95,12 +95,19 @@ def slices(
     Args:
         shown: labels of the two features to show first.
 
-    Raises: UsageError: `shown` are not two known features. NothingAcceptable: the reward fails on such states.
+    Raises:
+        UsageError: `shown` are not two known features, or one never varies.
+        NothingAcceptable: the reward fails on such states.
     """
+    require_two(shown, interface)
     centre = _centre(seen[0].rows)
     axes = _axes(program, interface, seen)
-    if shown:
-        require_two(shown, [axis.label for axis in axes])
+    for name in shown:
+        if name not in [axis.label for axis in axes]:
+            raise UsageError(
+                f"{name} is the same in all recorded states, so there is nothing to show over it",
+                hint="name another feature, or a policy that changes it (--policy)",
+            )
     if len(axes) < 2:
         return None
     effect = {axis.label: _effect(program, centre, axis) for axis in axes}
@@ -125,15 +132,23 @@ def slices(
     )
 
 
-def require_two(shown: Sequence[str], known: Sequence[str]) -> None:
-    """Raises: UsageError: these are not two different ones of the known."""
+def require_two(shown: Sequence[str], interface: RewardInterface) -> None:
+    """Raises: UsageError: there are names, and not those of two different numbers of the features."""
+    known = [label for feature in interface.features for label, _ in _numbers(feature)]
     for name in shown:
         if name not in known:
             inside = [label for label in known if label.startswith(f"{name}[")]
-            hint = f"of {name}, name one entry, such as {inside[0]}" if inside else "a feature that is one number"
+            hint = f"of {name}, name one entry, such as {inside[0]}" if inside else "name a feature that is one number"
             raise UsageError(unknown("feature", name, known), hint=hint)
-    if len(set(shown)) != 2 or len(shown) != 2:
+    if shown and (len(shown) != 2 or len(set(shown)) != 2):
         raise UsageError("a heat map is over two different features", hint=f"--features {','.join(known[:2])}")
+
+
+def _numbers(feature: FeatureSpec) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Labels and places of the numbers of a feature: "height", "velocity[2]"; none of text."""
+    if feature.dtype != "uint8":
+        for entry in np.ndindex(feature.shape):
+            yield f"{feature.name}[{','.join(map(str, entry))}]" if entry else feature.name, entry
 
 
 def _centre(rows: Transitions) -> Transitions:
@@ -156,11 +171,8 @@ def _axes(program: RewardProgram, interface: RewardInterface, seen: Sequence[See
     """Every number that varies in what was seen."""
     found = []
     for feature in interface.features:
-        if feature.dtype == "uint8":  # text
-            continue
         read = feature.name not in program.unused_features
-        for entry in np.ndindex(feature.shape):
-            label = f"{feature.name}[{','.join(map(str, entry))}]" if entry else feature.name
+        for label, entry in _numbers(feature):
             values = np.concatenate([_entry(kind.rows.next_obs[feature.name], entry) for kind in seen])
             if (reach := _reach(values)) is None:
                 continue
@@ -254,10 +266,9 @@ def _held(program: RewardProgram, interface: RewardInterface, centre: Transition
     """The numbers of the features that the reward reads."""
     held = []
     for feature in interface.features:
-        if feature.name in program.unused_features or feature.dtype == "uint8":
+        if feature.name in program.unused_features:
             continue
-        for entry in np.ndindex(feature.shape):
-            label = f"{feature.name}[{','.join(map(str, entry))}]" if entry else feature.name
+        for label, entry in _numbers(feature):
             held.append(Held(label, float(_entry(centre.obs[feature.name], entry)[0]), feature.unit))
     return held
 

@@ -63,7 +63,7 @@ def _of_run(folder: RunFolder, candidate: str) -> Subject:
             hint=f"name a candidate, such as {summary.id}:{known[0]}" if known else "rewardsmith report shows why",
         )
     if id not in known:
-        raise RunError(unknown("candidate", id, known), hint=f"candidates of the run {summary.id} are known")
+        raise RunError(unknown("candidate", id, known), hint=f"rewardsmith report {summary.id} shows them")
     files = folder.candidate(id)
     if not files.reward_path.exists():
         raise RunError(f"the candidate {id} of {summary.id} has no code", hint="rewardsmith report shows why")

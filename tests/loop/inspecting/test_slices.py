@@ -110,9 +110,9 @@ def test_dots_are_recorded_states_with_what_they_were_paid(program) -> None:
 @pytest.mark.parametrize(
     ("shown", "said", "hint"),
     [
-        (["x", "nothing"], "unknown feature 'nothing'.*Known: count, flag, pair", ""),
+        (["x", "nothing"], "unknown feature 'nothing'.*Known: count, flag, pair\\[0\\]", ""),
         (["x", "pair"], "unknown feature 'pair'", r"pair\[0\]"),
-        (["x", "still"], "unknown feature 'still'", ""),
+        (["x", "still"], "still is the same in all recorded states", "--policy"),
         (["x", "x"], "two different features", "--features x,"),
         (["x"], "two different features", "--features x,"),
         (["x", "count", "pair[0]"], "two different features", ""),
