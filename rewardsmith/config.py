@@ -85,6 +85,10 @@ class DesignConfig(Record):
     proxy_mistakes: float = Field(
         default=0.0, ge=0, le=1, description="With feedback proxy: how often a vote picks another one by mistake."
     )
+    fit_votes: bool = Field(
+        default=False,
+        description="One reward of each later round is the preferred one with numbers fitted to the votes (ICPL).",
+    )
     guarantee: bool = Field(
         default=False, description="Ask for further rewards until as many as wanted pass the critic (ICPL)."
     )

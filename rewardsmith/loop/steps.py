@@ -246,7 +246,7 @@ class Steps:
         if not self._config.guarantee:
             return found
         kept = {self.proposals[id].sample for id in found}
-        pending = [order for sample, order in enumerate(orders) if sample not in kept]
+        pending = [self._instead(order) for sample, order in enumerate(orders) if sample not in kept]
         sample = len(orders)
         for attempt in range(1, FURTHER + 1):
             if not pending:
@@ -264,6 +264,11 @@ class Steps:
             f"{len(found)} of {len(orders)} rewards pass the critic after {FURTHER} more attempts: on with these"
         )
         return found
+
+    @staticmethod
+    def _instead(order: Order) -> Order:
+        """Numbers cannot be tuned a second time: a designer is asked then."""
+        return order.model_copy(update={"edit": "restructure"}) if order.edit == "tune" else order
 
     # --- screen ----------------------------------------------------------------------------------------------------
 

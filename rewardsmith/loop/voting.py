@@ -47,12 +47,11 @@ def judge(
         return Judgement(shown=shown, best=shown[0] if shown else None, decided=False)
     question = Question(id=f"round-{round}", items=shown, words=parts.task.words)
     with VoteBook(parts.folder.votes_path, create=True) as book:
+        record_clips(parts, round, {id: results[id] for id in fresh})
+        book.ask(question)
         if parts.config.feedback == "proxy":
-            book.ask(question)
             book.cast(_metrics_vote(parts, round, question, scores))
         else:
-            record_clips(parts, round, {id: results[id] for id in fresh})
-            book.ask(question)
             _wait(parts, book, question)
         return verdict(question, book.standing(question.id), fresh=fresh, before=before)
 

@@ -26,6 +26,8 @@ from rewardsmith.tune.told import BETA_PRIOR, FittedParameter, intervals, untouc
 from rewardsmith.tune.variants import rounded
 from rewardsmith.tune.votes import Tally, Votes
 
+HARDLY = 0.95  # defaults that explain votes hardly better than guessing, by this part of its likelihood
+DRAWN, KEPT = 32, 2  # places looked at besides such defaults, and those of them that are started from
 REACH = 3.0  # deviations that a parameter may move
 _FORBIDDEN = 1e30  # loss where the reward is not finite: the line search turns back
 
@@ -89,10 +91,17 @@ def fit(
     defaults = torch.zeros(len(model.names), dtype=torch.float64)
     pay = model.pay(defaults)
     start = _start(pay, train)
-    [before] = _minimized(lambda v: _loss(pay, v[0], start, train), start[None])
-    best = _minimized(
-        lambda v: _loss(model.pay(v[:-1]), v[-1], start, train) + _pull(v[:-1]), torch.cat([defaults, before[None]])
-    )
+    [before] = _minimized(lambda v: _loss(pay, v[0], start, train), start[None], start)
+
+    def loss(v: Tensor) -> Tensor:
+        return _loss(model.pay(v[:-1]), v[-1], start, train) + _pull(v[:-1])
+
+    first = torch.cat([defaults, before[None]])
+    guessing = math.log(0.5) * float((train.for_a + train.for_b).sum())
+    starts = [first]
+    if float(_log_likelihood(pay, before, train)) < HARDLY * guessing:
+        starts += _elsewhere(model, train, loss, np.random.default_rng(seed))
+    best = min((_minimized(loss, at, start) for at in starts), key=lambda v: float(loss(v)))
     theta, log_beta = best[:-1], best[-1]
     new_pay = model.pay(theta)
 
@@ -121,6 +130,21 @@ def _start(pay: Tensor, tally: Tally) -> Tensor:
     return torch.tensor(-math.log(typical) if typical > 0 else 0.0, dtype=torch.float64)
 
 
+def _elsewhere(model: Model, tally: Tally, loss: Callable[[Tensor], Tensor], rng: np.random.Generator) -> list[Tensor]:
+    """Other places to start from, (theta, log beta): the best of some drawn from the prior.
+
+    Where the defaults explain votes worse than chance, their beta is next to 0, and no gradient leads away from there.
+    """
+    found: list[tuple[float, Tensor]] = []
+    for theta in torch.from_numpy(rng.normal(0.0, PRIOR, (DRAWN if model.names else 0, len(model.names)))):
+        try:
+            at = torch.cat([theta, _start(model.pay(theta), tally)[None]])
+        except RewardFails:
+            continue
+        found.append((float(loss(at)), at))
+    return [at for _, at in sorted(found, key=lambda one: one[0])[:KEPT]]
+
+
 def _log_likelihood(pay: Tensor, log_beta: Tensor, tally: Tally) -> Tensor:
     z = log_beta.exp() * tally.differences(pay)
     return (torch.from_numpy(tally.for_a) * logsigmoid(z) + torch.from_numpy(tally.for_b) * logsigmoid(-z)).sum()
@@ -134,8 +158,8 @@ def _pull(theta: Tensor) -> Tensor:
     return (theta / PRIOR).square().sum() / 2
 
 
-def _minimized(loss: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
-    """The minimum near `start`: theta, and log beta as the last entry.
+def _minimized(loss: Callable[[Tensor], Tensor], start: Tensor, log_beta: Tensor) -> Tensor:
+    """The minimum near `start`: theta, and log beta as the last entry, which is looked for around `log_beta`.
 
     Raises: RewardFails: the loss or its gradient is not finite at the start.
     """
@@ -152,7 +176,8 @@ def _minimized(loss: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
     if value_and_gradient(start.numpy())[0] == _FORBIDDEN:
         raise no_gradient()
     reach = np.array([*[REACH * PRIOR] * (len(start) - 1), REACH * BETA_PRIOR])
-    bounds = np.stack([start.numpy() - reach, start.numpy() + reach], axis=1)
+    middle = np.array([*[0.0] * (len(start) - 1), float(log_beta)])
+    bounds = np.stack([middle - reach, middle + reach], axis=1)
     options = {"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8}
     found = minimize(value_and_gradient, start.numpy(), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     return torch.from_numpy(found.x)

@@ -5,24 +5,29 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import rewardsmith
 from rewardsmith.analyze.preference import Preferred, preferred_before, trace_of
+from rewardsmith.clips import load_clip, save_clip
 from rewardsmith.config import DesignConfig
 from rewardsmith.errors import Interrupted, UsageError
 from rewardsmith.loop import steps, voting
-from rewardsmith.loop.events import Event, VotesWanted
+from rewardsmith.loop.events import Event, VotesWanted, silent
 from rewardsmith.loop.methods import load_method, settings_of
 from rewardsmith.loop.outcome import Outcome
+from rewardsmith.loop.parts import Parts
+from rewardsmith.loop.tuning import fitted_to_votes, tune
 from rewardsmith.loop.voting import judge, verdict
 from rewardsmith.prefer.ballots import Ballot
 from rewardsmith.prefer.votes import Question, Vote, VoteBook
 from rewardsmith.store import RunFolder
-from rewardsmith.types import CurvePoint, Kept, MemberResult, Proposal, TrainingResult
+from rewardsmith.types import CurvePoint, Kept, MemberResult, Order, Proposal, TrainingResult
 from tests.helpers.model_server import ModelServer
 from tests.loop.runs import FORBIDDEN, HEIGHT, SPEED, asking, reply, tiny_config
 
@@ -316,6 +321,59 @@ def test_clips_of_the_same_episodes_are_there_before_anybody_is_asked(tmp_path) 
     with RunFolder.open(run.root).journal(read_only=True) as journal:
         paid = journal.get("cost/clips.round-2")["env_steps"]
     assert paid == 2 * 3 * 200
+
+
+MIXED = """```python
+def compute_reward(obs, action, next_obs, *, far=1.0, fast=1.0):
+    far_term = far * next_obs["position"]
+    fast_term = fast * next_obs["velocity"].abs() * 10
+    return far_term + fast_term, {"far_term": far_term, "fast_term": fast_term}
+```"""
+
+
+def test_numbers_are_fitted_to_the_votes_before_a_model_is_asked_again(tmp_path) -> None:
+    """Raters go by speed alone; the reward pays more for where the car is."""
+    ways = [(0.05, -1.0), (0.04, -0.5), (0.03, -0.9), (0.02, 0.3)]  # velocity and position in each candidate's clips
+
+    def vote(event: Event) -> None:
+        if isinstance(event, VotesWanted):
+            folder = RunFolder.open(event.root)
+            for id, (velocity, position) in zip(("r1s0", "r1s1", "r1s2", "r1s3"), ways, strict=True):
+                for seed in (0, 1, 2):
+                    clip = load_clip(folder.candidate(id).clip_path(seed), root=event.root)
+                    features = {"velocity": velocity, "position": position}
+                    steady = {k: np.full_like(v, features.get(k, 0.0)) for k, v in clip.features.items()}
+                    save_clip(folder.candidate(id), replace(clip, features=steady))
+        fastest = lambda q: Ballot(
+            rater="", form="ranking", shown=q.items, order=tuple((id,) for id in sorted(q.items))
+        )
+        People(fastest, raters=("ann", "bob", "cem"))(event)
+
+    with ModelServer([rewards_in_order([MIXED, REWARDS[3], REWARDS[9], REWARDS[5]])]) as server:
+        config = asking(server.url, method="icpl", feedback="human", raters=3, candidates=4, repairs=0)
+        config = config.model_copy(update={"model": config.model.model_copy(update={"concurrency": 1})})
+        run = rewardsmith.design_reward(config, runs=tmp_path, observe=vote)
+    parts = Parts(RunFolder.open(run.root), config, silent)
+    try:
+        found = fitted_to_votes(parts, "r1s0")
+        assert found is not None
+        far, fast = (np.array([v[i] for v in ways]) for i in (1, 0))
+        pay = found.get("far", 1.0) * far + found.get("fast", 1.0) * 10 * fast
+        assert list(np.argsort(-pay)) == [0, 1, 2, 3] != list(np.argsort(-(far + 10 * fast)))
+        (tuned,) = tune(parts, 2, [(0, Order(edit="tune", parents=("r1s0",)))], {"r1s0": run.candidates[0].proposal})
+    finally:
+        parts.close()
+    assert all(f"{name}={value!r}" in tuned.code for name, value in found.items())
+    assert (tuned.edit, tuned.origin, tuned.parents) == ("tune", "tuned", ("r1s0",))
+
+
+def test_where_there_is_nothing_to_fit_a_designer_is_asked(tmp_path) -> None:
+    run = rewardsmith.design_reward(
+        tiny_config(method="icpl", feedback="proxy", rounds=2, candidates=3, guarantee=True, fit_votes=True),
+        runs=tmp_path,
+    )
+    second = [c for c in run.candidates if c.proposal.round == 2 and c.verdict and c.verdict.accepted]
+    assert len(second) == 3 and len({c.proposal.sample for c in second}) == 3
 
 
 def test_a_run_that_people_judge_tells_them_so(tmp_path: Path, without_clips) -> None:

@@ -54,6 +54,21 @@ def votes_by(program, segments, truth, *, count=400, decided=4.0, flips=0.0, see
     return Votes.of(a, b, np.where(rng.random(count) < flips, ~won, won))
 
 
+def test_votes_against_the_defaults_are_followed_too(weights, segments) -> None:
+    """The defaults explain these votes worse than chance: nothing near them is any better."""
+    truth = {"speed": 0.2, "drift": -0.2, "height": 4.0}
+    against = votes_by(weights, segments, truth, count=400)
+    pay = segments.pay(weights).numpy()
+    against = Votes.of(
+        *np.array(
+            [v for v in zip(against.a, against.b, against.outcome, strict=True) if (pay[v[0]] > pay[v[1]]) != v[2]]
+        ).T
+    )
+    found = fit(weights, segments, against, holdout=0.0)
+    assert found.train.after > 0.5 * found.train.before
+    assert found.values["height"] / found.values["speed"] > 5
+
+
 @pytest.mark.parametrize("flips", [0.0, 0.1])
 def test_known_weights_come_back(weights, segments, flips) -> None:
     found = fit(weights, segments, votes_by(weights, segments, TRUTH, count=1000, flips=flips))

@@ -6,7 +6,8 @@
 Fitness is in no prompt: what is told are the traces of both rewards, what was preferred before, and what changed.
 Departures, and why: the best of the rounds before is shown beside the K new ones, so that a bad round loses nothing
 and all rounds' rewards are compared; what people write reaches the prompt; a refused reward goes back with its findings
-before another is asked for; policies of failed trainings are not shown.
+before another is asked for; policies of failed trainings are not shown; one reward of each later round is the
+preferred one with its numbers fitted to all votes so far, for which no model is asked (`fit_votes`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,14 @@ from rewardsmith.types import Order
 
 
 class ICPL(Search):
-    defaults: ClassVar = {"candidates": 6, "rounds": 5, "seeds": 1, "feedback": "human", "guarantee": True}
+    defaults: ClassVar = {
+        "candidates": 6,
+        "rounds": 5,
+        "seeds": 1,
+        "feedback": "human",
+        "guarantee": True,
+        "fit_votes": True,
+    }
     templates: ClassVar = "icpl"
     judged: ClassVar = True
 
@@ -30,8 +38,11 @@ class ICPL(Search):
         self._liked: tuple[str, ...] = ()  # the best so far, and the worst of the last round
 
     def ask(self, round: int) -> Sequence[Order]:
-        edit = "restructure" if self._liked else "new"
-        return [Order(edit=edit, parents=self._liked)] * self.config.candidates
+        if not self._liked:
+            return [Order(edit="new")] * self.config.candidates
+        fitted = [Order(edit="tune", parents=self._liked)] * self.config.fit_votes
+        asked = self.config.candidates - len(fitted)
+        return [*fitted, *[Order(edit="restructure", parents=self._liked)] * asked]
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
         super().tell(outcomes)
