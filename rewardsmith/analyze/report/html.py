@@ -31,7 +31,7 @@ def render_html(
     embedded = "img-src data:; media-src data:; " if media else ""
     policy = f"default-src 'none'; {allowed}{embedded}base-uri 'none'; form-action 'none'"
     return _compiled(template).render(
-        values, style=Markup(style), policy=Markup(policy), script=Markup(script), data=_inert(data)
+        values, style=Markup(style), policy=policy, script=Markup(script), data=_inert(data)
     )
 
 
