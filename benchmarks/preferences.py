@@ -17,14 +17,14 @@ chooses terms by how they rank recorded episodes that the metric scored, in `icp
 reaches the designer there. With `--replay DIR` the cassettes DIR/PACK/ARM.jsonl take its place.
 
 What equal budgets mean. A search makes K * N trainings of S env steps each. A learned reward has one policy, which is
-trained for K * N * S env steps without a break: the budget of the whole search, so that this policy has seen K * N
-times as many as the final ones of the searches, which is in its favour. Arms `short` get S. Evaluations, recorded
-episodes and retraining come on top for the searches and are not counted. What counts of a search is its last pick,
-trained anew for S env steps: the mean over 3 fresh seeds. What counts of a learned reward is its one policy. It is
-always the policy at the end of training, by 20 episodes of the clean evaluator.
+trained for K * N * S env steps without a break: the budget of the whole search. So this policy has seen K * N times as
+many as the final ones of the searches: more time to learn, and to exploit what the reward has wrong. Arms `short` get
+S. Evaluations, recorded episodes and retraining come on top for the searches and are not counted. What counts of a
+search is its last pick, trained anew for S env steps: the mean over 3 fresh seeds. What counts of a learned reward is
+its one policy. It is always the policy at the end of training, by 20 episodes of the clean evaluator.
 
 The oracle of PrefPPO prefers the segment with the higher sum of the published reward, as in B-Pref. That reward is
-dense where the metric is not, in its favour again.
+dense where the metric is not, which is in its favour.
 
 Targets. Pooled over packs, the chance that a repetition of one arm exceeds one of the other (ties count half), with its
 95 % interval: icpl is at least eureka's where the interval lies above 0.4 (a margin of 0.1), and above prefppo_1500's
