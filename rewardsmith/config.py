@@ -39,6 +39,11 @@ class ModelConfig(Record):
 class DesignConfig(Record):
     """One design run: `rewardsmith design ENV "WORDS"`."""
 
+    @property
+    def unmeasured(self) -> bool:
+        """Whether nothing but people's votes says how good a policy is."""
+        return self.feedback == "human" and self.metric is None and self.task is None
+
     env: EnvSpec = Field(description="The environment, as typed, with its keyword arguments.")
     words: str = Field(
         default="", description="What the agent should do. Empty: the pack's own instruction, or native return."

@@ -46,6 +46,7 @@ class LiveView:
 
     def __init__(self) -> None:
         self._round = ""
+        self._measured = True
         self._states: dict[str, tuple[CandidateState, str]] = {}
         self._points: dict[str, dict[int, CurvePoint]] = {}
         self._told = time.monotonic()
@@ -82,7 +83,8 @@ class LiveView:
 
     def __call__(self, event: Event) -> None:
         match event:
-            case RoundStarted(name):
+            case RoundStarted(name, measured):
+                self._measured = measured
                 self._start(name)
             case CandidateChanged(candidate, state, detail):
                 changed = self._states.get(candidate) != (state, detail)
@@ -122,6 +124,8 @@ class LiveView:
         ahead = self._front(candidate)
         if not ahead:
             return ""
+        if not self._measured:
+            return f"{ahead[0].env_steps:,} env steps"
         success, fitness = spread([p.success for p in ahead]), spread([p.fitness for p in ahead])
         return f"success {success}, fitness {fitness} at {ahead[0].env_steps:,} env steps"
 
@@ -140,7 +144,7 @@ class LiveView:
         if measured:
             best, others = max(measured, key=score), len(self._in_training) - 1
             more = f"; {others} more in training" if others else ""
-            progress.print(f"{wash(best)} leads: {self._scores(best)}{more}", soft_wrap=True)
+            progress.print(f"{wash(best)}{' leads' * self._measured}: {self._scores(best)}{more}", soft_wrap=True)
             self._told = time.monotonic()
 
     def _tell_unfinished(self) -> None:
@@ -151,22 +155,17 @@ class LiveView:
 
     def _table(self) -> Table:
         table = Table(title=self._round, title_justify="left", title_style="bold", expand=False)
-        for column, justify in (
-            ("candidate", "left"),
-            ("state", "left"),
-            ("success", "right"),
-            ("fitness", "right"),
-            ("env steps", "right"),
-            ("", "left"),
-        ):
-            table.add_column(column, justify=justify, no_wrap=column != "")  # type: ignore[arg-type]
+        measures = ("success", "fitness") if self._measured else ()
+        for column in ("candidate", "state", *measures, "env steps", ""):
+            right = column in (*measures, "env steps")
+            table.add_column(column, justify="right" if right else "left", no_wrap=column != "")
         for id, (state, detail) in self._states.items():
             points, ahead = self._points.get(id, {}).values(), self._front(id)
+            scores = [spread([p.success for p in ahead]), spread([p.fitness for p in ahead])]
             table.add_row(
                 wash(id),
                 f"[{COLOURS.get(state, 'red')}]{state}[/]",
-                spread([p.success for p in ahead]),
-                spread([p.fitness for p in ahead]),
+                *(scores if self._measured else ()),
                 f"{sum(p.env_steps for p in points):,}" if points else "",
                 wash(detail, 320),
             )

@@ -95,17 +95,22 @@ def _candidates(run: RunSummary) -> None:
     seeds = run.config.seeds
     title = f"Trained with {seeds} seed{'s' if seeds != 1 else ''}" if given else "Search"
     table = Table(title=title, title_justify="left", title_style="bold")
-    for column in ("candidate", "state", "success", "fitness", "why"):
-        table.add_column(column, justify="right" if column in ("success", "fitness") else "left")
+    measures = () if run.unmeasured else ("success", "fitness")
+    for column in ("candidate", "state", *measures, *["liked"] * bool(run.judgements), "why"):
+        table.add_column(column, justify="right" if column in measures else "left")
     for candidate in run.candidates:
         scores = candidate.training.final_scores if candidate.training else []
         success, fitness = [s for s, _ in scores], [f for _, f in scores]
         score = candidate.score
+        measured = [
+            (describe(success) if given else f"{score[0]:.2f}") if score else "",
+            (describe(fitness) if given else f"{score[1]:.4g}") if score else "",
+        ]
         table.add_row(
             wash(candidate.id),
             str(candidate.state),
-            (describe(success) if given else f"{score[0]:.2f}") if score else "",
-            (describe(fitness) if given else f"{score[1]:.4g}") if score else "",
+            *([] if run.unmeasured else measured),
+            *[run.liked(candidate.id)] * bool(run.judgements),
             wash(reason(candidate), 400),
         )
     results.print(table)

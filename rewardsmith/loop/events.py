@@ -10,9 +10,10 @@ from rewardsmith.types import CandidateState, CurvePoint
 
 
 class RoundStarted(NamedTuple):
-    """`name` is "round 1 of 2" or "final"."""
+    """`name` is "round 1 of 2" or "final". `measured` is False where only people's votes say how good a policy is."""
 
     name: str
+    measured: bool = True
 
 
 class CandidateChanged(NamedTuple):

@@ -72,7 +72,7 @@ def settle_task(config: DesignConfig, environment: Environment) -> Task | None:
             raise UsageError(f"there is no metric file {config.metric}", hint="give the path of an existing .py file")
         about = f"your metric file {path.name}"
         return task(Goal(kind="metric_file", path=str(path), about=about), about)
-    if config.feedback == "human" and config.task is None:
+    if config.unmeasured:
         instruction = tasks[environment.default_task].instruction if environment.default_task else ""
         return task(Goal(kind="people", about=PEOPLE), instruction or f"do well at {environment.name}")
     name = config.task

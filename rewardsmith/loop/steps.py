@@ -53,7 +53,7 @@ class Steps:
         """Round numbers from 1; with `stop_when_solved` none after the one that solves the task."""
         last = self._config.rounds
         for round in range(1, last + 1):
-            self._parts.observe(RoundStarted(f"round {round} of {last}"))
+            self._parts.observe(RoundStarted(f"round {round} of {last}", measured=not self._config.unmeasured))
             yield round
             if self._config.stop_when_solved and round < last and self._solved():
                 return

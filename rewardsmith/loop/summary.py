@@ -165,6 +165,17 @@ class RunSummary(Record):
         return next(c for c in self.candidates if c.id == id)
 
     @property
+    def unmeasured(self) -> bool:
+        """Whether nothing but people's votes says how good a policy is."""
+        return self.task is not None and self.task.goal.kind == "people"
+
+    def liked(self, id: str) -> str:
+        """What raters said of a candidate, in words: "best of round 1, 2"; empty where they named it nowhere."""
+        decided = [(n, j) for n, j in enumerate(self.judgements, 1) if j.decided]
+        named = {"best": [n for n, j in decided if j.best == id], "worst": [n for n, j in decided if j.worst == id]}
+        return "; ".join(f"{what} of round {', '.join(map(str, ns))}" for what, ns in named.items() if ns)
+
+    @property
     def unchanged(self) -> bool:
         """Whether no change of the refined reward did better than it."""
         return self.config.refines is not None and self.best == START
