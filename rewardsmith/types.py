@@ -331,7 +331,7 @@ class Judgement(Record):
         shown: candidates of the round, and the best of the rounds before.
         best: None where nothing could be shown at all.
         worst: of this round's; None where there is no other than the best, or nothing was decided.
-        comments: what raters wrote (untrusted).
+        comments: what raters wrote (untrusted), and which letters stood for which clips.
         decided: False where nobody could tell, or there was nothing to compare; `best` is just one of them then.
         difference: of the best from the one before, in a language model's words (untrusted).
     """

@@ -422,15 +422,18 @@ class Steps:
     # --- pick ------------------------------------------------------------------------------------------------------
 
     def outcomes(self, round: int) -> list[Outcome]:
-        """How everything that was proposed in this round ended."""
-        return [self._outcome(id) for id, proposal in self.proposals.items() if proposal.round == round]
+        """How everything that was proposed in this round ended; where raters judge, also what they like best by now."""
+        found = [id for id, proposal in self.proposals.items() if proposal.round == round]
+        if self._parts.blind and (best := self.best_so_far()) and best not in found:
+            found.append(best)
+        return [self._outcome(id, round) for id in found]
 
-    def _outcome(self, id: str) -> Outcome:
+    def _outcome(self, id: str, round: int | None = None) -> Outcome:
         return Outcome(
             proposal=self.proposals[id],
             score=score_of(self.results[id]) if id in self.results else None,
             has_success=self._parts.has_success,
-            pick=self._pick(self.proposals[id].round, id),
+            pick=self._pick(round, id) if round else None,
         )
 
     def _pick(self, round: int, id: str) -> Literal["best", "worst"] | None:

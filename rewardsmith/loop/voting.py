@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from string import ascii_uppercase
 
 import numpy as np
 
@@ -53,26 +54,45 @@ def judge(
             book.cast(_metrics_vote(parts, round, question, scores))
         else:
             _wait(parts, book, question)
-        return verdict(question, book.standing(question.id), fresh=fresh, before=before)
+        earlier = [b for q in book.questions() if q.id != question.id for b in book.standing(q.id).values()]
+        return verdict(question, book.standing(question.id), fresh=fresh, before=before, earlier=earlier)
 
 
 def verdict(
-    question: Question, ballots: Mapping[str, Ballot], *, fresh: Sequence[str], before: str | None
+    question: Question,
+    ballots: Mapping[str, Ballot],
+    *,
+    fresh: Sequence[str],
+    before: str | None = None,
+    earlier: Sequence[Ballot] = (),
 ) -> Judgement:
-    """By all ballots together. Where they say nothing, the best so far stays, or else the first one is taken."""
-    known = Judgement(
-        shown=question.items,
-        best=before or fresh[0],
-        comments=tuple(ballot.comment for ballot in ballots.values() if ballot.comment),
-        raters=tuple(sorted(ballots)),
-        decided=False,
-    )
+    """The best by all ballots there are, the worst of this round by this round's.
+
+    So one mistaken vote does not put a bad reward in the place of one that won often. Where this round's ballots say
+    nothing, the best so far stays, or else the first one is taken.
+    """
     said = [choice for ballot in ballots.values() for choice in choices(ballot)]
-    if not said:
-        return known
-    ranked = utilities(question.items, said).ranked
-    worst = next((id for id in reversed(ranked[1:]) if id in fresh), None)
-    return known.model_copy(update={"best": ranked[0], "worst": worst, "decided": True})
+    best, worst = before or fresh[0], None
+    if said:
+        items = sorted({*question.items, *(id for ballot in earlier for id in ballot.shown)})
+        best = utilities(items, [*said, *(c for ballot in earlier for c in choices(ballot))]).ranked[0]
+        ranked = utilities(question.items, said).ranked
+        worst = next((id for id in reversed(ranked) if id in fresh and id != best), None)
+    return Judgement(
+        shown=question.items,
+        best=best,
+        worst=worst,
+        comments=tuple(_comment(ballot, best, worst) for ballot in ballots.values() if ballot.comment),
+        raters=tuple(sorted(ballots)),
+        decided=bool(said),
+    )
+
+
+def _comment(ballot: Ballot, best: str, worst: str | None) -> str:
+    """What a rater wrote, and what is behind the letters that this rater saw: the page calls clips A, B, C."""
+    named = {best: "the preferred one", worst: "the rejected one"}
+    letters = {letter: named.get(id, "another") for letter, id in zip(ascii_uppercase, ballot.shown, strict=False)}
+    return f"{ballot.comment} ({', '.join(f'{letter}: {what}' for letter, what in letters.items())})"
 
 
 def _metrics_vote(parts: Parts, round: int, question: Question, scores: Mapping[str, Score]) -> Vote:

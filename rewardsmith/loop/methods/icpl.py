@@ -4,10 +4,10 @@
     the best and the worst; the next prompt builds on the best and keeps away from the worst
 
 Fitness is in no prompt: what is told are the traces of both rewards, what was preferred before, and what changed.
-Departures, and why: the best of the rounds before is shown beside the K new ones, so that a bad round loses nothing
-and all rounds' rewards are compared; what people write reaches the prompt; a refused reward goes back with its findings
-before another is asked for; policies of failed trainings are not shown; one reward of each later round is the
-preferred one with its numbers fitted to all votes so far, for which no model is asked (`fit_votes`).
+Departures, and why: the best of the rounds before is shown beside the K new ones, and the votes of all rounds say what
+is best, so that a bad round or a mistaken vote loses nothing; what people write reaches the prompt; a refused reward
+goes back with its findings before another is asked for; policies of failed trainings are not shown; one reward of each
+later round is the preferred one with its numbers fitted to all votes, for which no model is asked (`fit_votes`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ class ICPL(Search):
         return [*fitted, *[Order(edit="restructure", parents=self._liked)] * asked]
 
     def tell(self, outcomes: Sequence[Outcome]) -> None:
-        super().tell(outcomes)
         best = [o.id for o in outcomes if o.pick == "best"] or list(self._liked[:1])
         worst = [o.id for o in outcomes if o.pick == "worst"]
         self._liked = tuple(best + worst) if best else ()

@@ -558,7 +558,9 @@ function idle() {
   $("wait-bar").hidden = progress.share === null;
   $("wait-bar").value = progress.share || 0;
   const done = progress.finished;
-  $("wait-title").textContent = done ? "All is compared. Thank you!" : "Nothing to compare right now";
+  $("wait-undo").hidden = done || !last;
+  const quiet = last ? "Saved. Thank you!" : "Nothing to compare right now";
+  $("wait-title").textContent = done ? "All is compared. Thank you!" : quiet;
   $("wait-text").textContent = done ? "You have seen every set of clips there is." : `${progress.stage}. New clips appear here by themselves.`;
 }
 
@@ -676,6 +678,7 @@ function listen() {
   $("send").addEventListener("click", submit);
   $("unsure").addEventListener("click", () => send("unsure", []));
   $("undo").addEventListener("click", undo);
+  $("wait-undo").addEventListener("click", undo);
   $("comment").addEventListener("input", () => {
     answer.comment = $("comment").value;
     keep();
