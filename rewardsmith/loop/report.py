@@ -11,6 +11,7 @@ from rewardsmith.analyze.report import (
     ReportCandidate,
     ReportData,
     ReportHeadline,
+    ReportJudgement,
     ReportWishes,
     RoundFeedback,
     RunStatus,
@@ -49,6 +50,18 @@ def report_data(run: RunSummary, *, budget_spent: bool = False) -> ReportData:
         environment_about=info.env_about,
         goal_kind=run.task.goal.kind if run.task else "native",
         goal_about=run.task.goal.about if run.task else "",
+        judgements=tuple(
+            ReportJudgement(
+                round=round,
+                shown=len(j.shown),
+                raters=len(j.raters),
+                best=(j.best or "") if j.decided else "",
+                worst=(j.worst or "") if j.decided else "",
+                comments=j.comments,
+            )
+            for round, j in enumerate(run.judgements, 1)
+        ),
+        by_proxy=config.feedback == "proxy",
         status=_status(run, budget_spent),
         created=info.created[:16].replace("T", " "),
         designer="" if config.method == "given" else shown_model(config.model.llm),

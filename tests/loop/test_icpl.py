@@ -400,4 +400,6 @@ def test_a_run_that_people_judge_tells_them_so(tmp_path: Path, without_clips) ->
         tiny_config(method="icpl", feedback="human", rounds=2), runs=tmp_path, observe=People(first_and_last)
     )
     report = (run.root / "report.html").read_text()
-    assert "people" in report and run.best is not None
+    assert "Liked best of all that was shown." in report and "What people said" in report
+    assert "Learning during the search" not in report and "Nothing was measured" in report
+    assert run.best is not None and "best of round 1" in run.liked("r1s0")

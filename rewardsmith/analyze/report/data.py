@@ -62,6 +62,17 @@ class ReportWishes(Record):
     shares: tuple[float, ...]  # one a wish
 
 
+class ReportJudgement(Record):
+    """What raters said of a round. `best` and `worst` are candidates; neither where nothing was decided."""
+
+    round: int
+    shown: int  # clips side by side
+    raters: int
+    best: str = ""
+    worst: str = ""
+    comments: tuple[str, ...] = ()
+
+
 class RoundFeedback(Record):
     """What the designer was told in `round` about a reward to start from, word for word."""
 
@@ -104,6 +115,8 @@ class ReportData(Record):
     goal_kind: GoalKind
     environment_about: str = ""
     goal_about: str = ""  # the goal in plain words
+    judgements: tuple[ReportJudgement, ...] = ()  # where raters judged
+    by_proxy: bool = False  # the metric voted in people's place
     status: RunStatus = "finished"
     created: str = ""  # date and time as text
     designer: str = ""  # the model's name, or "builtin"
