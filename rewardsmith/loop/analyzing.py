@@ -54,7 +54,7 @@ def analysis_of(
     )
     if met:
         analysis = analysis.model_copy(update={"observations": (*told(met), *analysis.observations)})
-    if not parts.config.summaries:
+    if not parts.config.summaries or parts.blind:  # what it would be told has scores in it
         return analysis
     summary = Analyst(parts.model).sum_up(
         parts.card,

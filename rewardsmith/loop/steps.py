@@ -236,7 +236,9 @@ class Steps:
 
     def _review(self, proposal: Proposal) -> Verdict:
         def make() -> dict:
-            return self._parts.reviewer.review(self._parts.card, self._parts.task, proposal).model_dump(mode="json")
+            return self._parts.reviewer.review(self._parts.card, self._parts.told_task, proposal).model_dump(
+                mode="json"
+            )
 
         return Verdict.model_validate(self._parts.journal.once(f"candidate/{proposal.id}/review", make))
 
@@ -250,7 +252,7 @@ class Steps:
         sample = len(orders)
         for attempt in range(1, FURTHER + 1):
             if not pending:
-                return found
+                break
             placed = list(enumerate(pending, start=sample))
             records = self._parts.journal.once(
                 f"round-{round}/further-{attempt}", lambda placed=placed: self._made(round, placed)
@@ -260,9 +262,10 @@ class Steps:
             kept = {self.proposals[id].sample for id in more}
             pending = [order for n, order in placed if n not in kept]
             sample += len(placed)
-        self._parts.say(
-            f"{len(found)} of {len(orders)} rewards pass the critic after {FURTHER} more attempts: on with these"
-        )
+        if pending:
+            self._parts.say(
+                f"{len(found)} of {len(orders)} rewards pass the critic after {FURTHER} more attempts: on with these"
+            )
         return found
 
     @staticmethod

@@ -144,15 +144,18 @@ def test_differences_are_told_from_the_third_round_on(tmp_path, without_clips) -
     assert "r1s0, liked best in round 1" in asked[5] and "pays for speed, `b` for height" in asked[5]
 
 
-def test_rewards_are_asked_for_until_enough_are_executable(tmp_path) -> None:
+def test_rewards_are_asked_for_until_enough_are_executable(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(steps, "FURTHER", 2)
+    said: list[Event] = []
     replies = [FORBIDDEN, SPEED, SPEED, FORBIDDEN, HEIGHT, REWARDS[2]]  # the second SPEED is a duplicate
     with ModelServer([rewards_in_order(replies)]) as server:
         config = asking(server.url, method="icpl", feedback="proxy", guarantee=True, candidates=3, repairs=0)
         config = config.model_copy(update={"model": config.model.model_copy(update={"concurrency": 1})})
-        run = rewardsmith.design_reward(config, runs=tmp_path)
+        run = rewardsmith.design_reward(config, runs=tmp_path, observe=said.append)
     accepted = [c.id for c in run.candidates if c.verdict.accepted]
     assert accepted == ["r1s1", "r1s4", "r1s5"] and [c.id for c in run.candidates] == [f"r1s{n}" for n in range(6)]
     assert run.judgements[0].shown == ("r1s1", "r1s4", "r1s5")
+    assert not any("on with these" in str(event) for event in said)
 
 
 def test_who_never_writes_anything_executable_is_not_asked_for_ever(tmp_path, monkeypatch) -> None:
