@@ -444,7 +444,7 @@ def test_without_the_extra_the_pack_is_listed_and_says_what_it_needs(monkeypatch
         gym, "registry", {key: value for key, value in gym.registry.items() if not key.startswith("MiniHack")}
     )
     info = next(info for info in list_packs() if info.name == "minihack_room")
-    assert not info.error and "minihack" in info.about
+    assert not info.error and info.extra == "minihack"
     with pytest.raises(MissingExtra, match=r"rewardsmith\[minihack\]"):
         resolve_env("minihack_room")
 
