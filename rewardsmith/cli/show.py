@@ -95,7 +95,7 @@ def _candidates(run: RunSummary) -> None:
     seeds = run.config.seeds
     title = f"Trained with {seeds} seed{'s' if seeds != 1 else ''}" if given else "Search"
     table = Table(title=title, title_justify="left", title_style="bold")
-    measures = () if run.unmeasured else ("success", "fitness")
+    measures = () if run.config.unmeasured else ("success", "fitness")
     for column in ("candidate", "state", *measures, *["liked"] * bool(run.judgements), "why"):
         table.add_column(column, justify="right" if column in measures else "left")
     for candidate in run.candidates:
@@ -109,7 +109,7 @@ def _candidates(run: RunSummary) -> None:
         table.add_row(
             wash(candidate.id),
             str(candidate.state),
-            *([] if run.unmeasured else measured),
+            *([] if run.config.unmeasured else measured),
             *[run.liked(candidate.id)] * bool(run.judgements),
             wash(reason(candidate), 400),
         )

@@ -19,7 +19,7 @@ def retrain_winner(parts: Parts, winner: str) -> None:
     count = parts.config.final_seeds
     if count == 0:
         return
-    if parts.task.goal.kind == "people":
+    if parts.config.unmeasured:
         parts.say("no training with fresh seeds: without a metric nothing says how they did")
         return
     parts.observe(RoundStarted("final: fresh seeds"))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from rewardsmith.config import DesignConfig
+from rewardsmith.config import JUDGED, DesignConfig
 from rewardsmith.envs import Environment
 from rewardsmith.errors import UsageError, unknown
 from rewardsmith.types import Goal, Record, Task
@@ -52,6 +52,13 @@ ApproveGoal = Callable[[GoalProposal], GoalAnswer]
 def accept_any_goal(proposal: GoalProposal) -> GoalAnswer:
     """What `--yes` does."""
     return GoalAnswer(accepted=True)
+
+
+def as_told(task: Task, config: DesignConfig) -> Task:
+    """The task as designers know it: where raters judge, nothing of what is measured."""
+    if config.feedback not in JUDGED:
+        return task
+    return task.model_copy(update={"goal": task.goal.model_copy(update={"about": PEOPLE})})
 
 
 def settle_task(config: DesignConfig, environment: Environment) -> Task | None:

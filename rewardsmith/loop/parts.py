@@ -31,7 +31,7 @@ from rewardsmith.llm import ChatModel, RecordingModel, open_model
 from rewardsmith.loop.building import MORE_TIME, build
 from rewardsmith.loop.carried import Carried, carried_by, told_wishes
 from rewardsmith.loop.events import CandidateChanged, Observer, PointMeasured, Said
-from rewardsmith.loop.goal import PEOPLE, settle_task
+from rewardsmith.loop.goal import as_told, settle_task
 from rewardsmith.loop.methods import load_method, templates_of
 from rewardsmith.loop.model import JournaledModel
 from rewardsmith.loop.summary import located_goal, spent
@@ -218,9 +218,7 @@ class Parts:
     @property
     def told_task(self) -> Task:
         """The task as designers know it."""
-        if not self.blind:
-            return self.task
-        return self.task.model_copy(update={"goal": self.task.goal.model_copy(update={"about": PEOPLE})})
+        return as_told(self.task, self.config)
 
     @property
     def is_default_task(self) -> bool:

@@ -18,7 +18,7 @@ from rewardsmith.llm import ChatModel, Message, estimate_tokens
 from rewardsmith.loop.ahead import steps_ahead, trained_at_most
 from rewardsmith.loop.building import MORE_TIME, build
 from rewardsmith.loop.carried import Carried, told_wishes
-from rewardsmith.loop.goal import settle_task
+from rewardsmith.loop.goal import as_told, settle_task
 from rewardsmith.loop.methods import load_method, require_method, templates_of
 from rewardsmith.loop.parts import card_of
 from rewardsmith.loop.steps import FURTHER
@@ -102,7 +102,7 @@ def _prompts(
         if wish not in known:
             prompts.append((f"check of {wish!r}", _text(goal_messages(library, card, wish, task=shown.words))))
     wishes = told_wishes(config.wishes, checks)
-    context = DesignContext(environment=card, task=shown, wishes=wishes, seed=config.seed)
+    context = DesignContext(environment=card, task=as_told(shown, config), wishes=wishes, seed=config.seed)
     parents = (Parent("", config.from_reward, carried.told if carried else ""),) if config.from_reward else ()
     model: ChatModel = _NoModel()  # type: ignore[assignment]
     designer = ModelDesigner(model, method=templates_of(load_method(config.method)), sign_only=config.sign_only)

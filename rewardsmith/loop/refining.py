@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rewardsmith.analyze.feedback import build_feedback
-from rewardsmith.config import DesignConfig
+from rewardsmith.analyze.preference import trace_of
+from rewardsmith.config import JUDGED, DesignConfig
 from rewardsmith.errors import UsageError
 from rewardsmith.loop.beginning import drive_new
 from rewardsmith.loop.carried import KEY, Carried
@@ -111,6 +112,8 @@ def refined_config(
         "rewards": {},
         "notes": (),
     }
+    if before.config.feedback in JUDGED:  # from now on checks of wishes say what is good
+        new |= {"feedback": "full", "guarantee": False, "fit_votes": False}
     return DesignConfig.model_validate(settings | new)
 
 
@@ -137,10 +140,11 @@ def carried_from(before: RunSummary) -> Carried:
         verdicts={},
         detail="scalar" if before.config.feedback == "scalar" else "full",
     )
+    told = trace_of(best.training) if before.config.unmeasured else feedback.text
     goal = before.task.goal
     named = {GOAL: goal, **{check_name(n): check for n, check in enumerate(goal.checks, 1)}}
     files = {file: text for name, written in named.items() for file, text in _files(before.root, name, written)}
-    return Carried(task=_renamed(before.task), files=files, told=feedback.text)
+    return Carried(task=_renamed(before.task), files=files, told=told)
 
 
 def _files(root: Path, name: str, written: Criterion) -> Iterator[tuple[str, str]]:

@@ -62,12 +62,16 @@ def report_data(run: RunSummary, *, budget_spent: bool = False) -> ReportData:
             for round, j in enumerate(run.judgements, 1)
         ),
         by_proxy=config.feedback == "proxy",
+        measured=not config.unmeasured,
         status=_status(run, budget_spent),
         created=info.created[:16].replace("T", " "),
         designer="" if config.method == "given" else shown_model(config.model.llm),
         method=config.method,
         headline=_headline(run.headline, has_success=run.has_success) if run.headline else None,
-        candidates=tuple(_candidate(c, recorded=config.model.llm.startswith("replay:")) for c in run.candidates),
+        candidates=tuple(
+            _candidate(c, liked=run.liked(c.id), recorded=config.model.llm.startswith("replay:"))
+            for c in run.candidates
+        ),
         best=run.best,
         references={id: run.final[id].members for id in (START, SPARSE) if id in run.final and id != run.best},
         final_members=final.members if final else (),
@@ -140,7 +144,7 @@ def _wishes_met(run: RunSummary) -> tuple[ReportWishes, ...]:
     )
 
 
-def _candidate(candidate: Candidate, *, recorded: bool) -> ReportCandidate:
+def _candidate(candidate: Candidate, *, liked: str, recorded: bool) -> ReportCandidate:
     proposal, analysis = candidate.proposal, candidate.analysis
     return ReportCandidate(
         id=proposal.id,
@@ -153,6 +157,7 @@ def _candidate(candidate: Candidate, *, recorded: bool) -> ReportCandidate:
         thoughts=proposal.thoughts,
         failure=proposal.failure,
         screened=candidate.screened,
+        liked=liked,
         findings=candidate.verdict.findings if candidate.verdict else (),
         members=candidate.training.members if candidate.training else (),
         race=candidate.training.race if candidate.training else (),

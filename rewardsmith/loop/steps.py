@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from rewardsmith.analyze.episodes import EpisodeFacts
-from rewardsmith.analyze.feedback import NOTHING_TRAINED, build_feedback, refusals
+from rewardsmith.analyze.feedback import build_feedback
 from rewardsmith.analyze.lineage import Bred, history
-from rewardsmith.analyze.preference import Preferred, preferred_before, remarks, trace_of
 from rewardsmith.analyze.race import ending
 from rewardsmith.critic import NOVELTY, Critic, fatal
 from rewardsmith.design.designer import Assignment, DesignContext, Parent, ScoredCandidate, proposal_id
@@ -24,7 +23,7 @@ from rewardsmith.loop.played import Played
 from rewardsmith.loop.solving import solves
 from rewardsmith.loop.summary import START, Screened, WishesMet, candidate_state, component_means, pick_best, score_of
 from rewardsmith.loop.tuning import tune
-from rewardsmith.loop.voting import difference, judge
+from rewardsmith.loop.voting import difference, judge, liked_before, told_of_preferences
 from rewardsmith.loop.wishes import wishes_met
 from rewardsmith.store import deaths_during
 from rewardsmith.tune import choose
@@ -147,7 +146,7 @@ class Steps:
         if self.best_so_far() is None:
             return self.feedbacks[0].text if self.feedbacks else ""
         if self._parts.blind:
-            return preferred_before(self._preferred())
+            return liked_before(self.judgements, self.results)
         return history(
             [
                 Bred(
@@ -359,11 +358,12 @@ class Steps:
             if round == 1:
                 carried = self._parts.carried
                 return [Feedback(about=START, text=carried.told).model_dump(mode="json")] if carried else []
-            if self._parts.blind:
-                return [f.model_dump(mode="json") for f in self._told_of_preferences(round, orders)]
-            wanted = dict.fromkeys(id for order in orders for id in order.parents)
-            shown = [self.best_so_far(), *(id for id in wanted if id != self.best_so_far())]
+            wanted = list(dict.fromkeys(id for order in orders for id in order.parents))
             last = {id: v for id, v in self.verdicts.items() if self.proposals[id].round == round - 1}
+            if self._parts.blind:
+                told = told_of_preferences(self.judgements, self.results, wanted, last)
+                return [f.model_dump(mode="json") for f in told]
+            shown = [self.best_so_far(), *(id for id in wanted if id != self.best_so_far())]
             return [
                 build_feedback(
                     best=id,
@@ -398,29 +398,6 @@ class Steps:
         self._known_to_critic.clear()  # while people were awaited, the critic was let go
         for id in results:
             self._changed(id)
-
-    def _told_of_preferences(self, round: int, orders: Sequence[Order]) -> list[Feedback]:
-        """Traces of the rewards that something shall descend from, the best one with what raters wrote."""
-        best = self.best_so_far()
-        if best is None:
-            last = {id: v for id, v in self.verdicts.items() if self.proposals[id].round == round - 1}
-            return [Feedback(about=None, text=f"{NOTHING_TRAINED}\n\n{refusals(last)}".strip())]
-        written = remarks(self.judgements[-1].comments)
-        wanted = dict.fromkeys(id for order in orders for id in order.parents)
-        told = {id: trace_of(self.results[id]) for id in wanted}
-        return [
-            Feedback(about=id, text="\n\n".join([text, written] if written and id == best else [text]))
-            for id, text in told.items()
-        ]
-
-    def _preferred(self) -> list[Preferred]:
-        """What was liked best one after the other. How the last of them trained is told where its code is."""
-        best, liked = self.best_so_far(), {}
-        for round, found in enumerate(self.judgements, start=1):
-            if found.decided and found.best and found.best not in liked:
-                trace = "" if found.best == best else trace_of(self.results[found.best])
-                liked[found.best] = Preferred(f"{found.best}, liked best in round {round}", trace, found.difference)
-        return list(liked.values())
 
     # --- pick ------------------------------------------------------------------------------------------------------
 

@@ -164,11 +164,6 @@ class RunSummary(Record):
     def candidate(self, id: str) -> Candidate:
         return next(c for c in self.candidates if c.id == id)
 
-    @property
-    def unmeasured(self) -> bool:
-        """Whether nothing but people's votes says how good a policy is."""
-        return self.task is not None and self.task.goal.kind == "people"
-
     def liked(self, id: str) -> str:
         """What raters said of a candidate, in words: "best of round 1, 2"; empty where they named it nowhere."""
         decided = [(n, j) for n, j in enumerate(self.judgements, 1) if j.decided]

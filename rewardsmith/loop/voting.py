@@ -11,6 +11,8 @@ from string import ascii_uppercase
 
 import numpy as np
 
+from rewardsmith.analyze.feedback import NOTHING_TRAINED, refusals
+from rewardsmith.analyze.preference import Preferred, preferred_before, remarks, trace_of
 from rewardsmith.design.difference import describe_difference
 from rewardsmith.loop.clipping import record_clips
 from rewardsmith.loop.events import VotesWanted
@@ -19,7 +21,7 @@ from rewardsmith.prefer.ballots import Ballot, choices
 from rewardsmith.prefer.simulated import SimulatedRater
 from rewardsmith.prefer.utilities import utilities
 from rewardsmith.prefer.votes import Question, Vote, VoteBook
-from rewardsmith.types import Judgement, TrainingResult, content_id
+from rewardsmith.types import Feedback, Judgement, TrainingResult, Verdict, content_id
 
 POLL_S = 0.5
 SETTLE_S = 5.0  # after the last answer, in which it can be taken back
@@ -127,3 +129,35 @@ def difference(parts: Parts, round: int, earlier: str, later: str) -> str:
         return ""
     codes = [parts.folder.candidate(id).read_reward() for id in (earlier, later)]
     return describe_difference(parts.model, (earlier, codes[0]), (later, codes[1]), step=f"round-{round}/difference")
+
+
+# --- what designers are told -----------------------------------------------------------------------------------------
+
+
+def told_of_preferences(
+    judgements: Sequence[Judgement],
+    results: Mapping[str, TrainingResult],
+    wanted: Sequence[str],
+    last: Mapping[str, Verdict],
+) -> list[Feedback]:
+    """Traces of the rewards `wanted`, that something shall descend from; the best one with what raters wrote.
+
+    Args:
+        last: verdicts of the round before, which are told while nothing could be trained.
+    """
+    best = judgements[-1].best
+    if best is None:
+        return [Feedback(about=None, text=f"{NOTHING_TRAINED}\n\n{refusals(last)}".strip())]
+    written = {best: remarks(judgements[-1].comments)}
+    texts = {id: [trace_of(results[id]), written.get(id, "")] for id in wanted}
+    return [Feedback(about=id, text="\n\n".join(filter(None, parts))) for id, parts in texts.items()]
+
+
+def liked_before(judgements: Sequence[Judgement], results: Mapping[str, TrainingResult]) -> str:
+    """What was liked best one after the other. How the last of them trained is told where its code is."""
+    liked: dict[str, Preferred] = {}
+    for round, found in enumerate(judgements, start=1):
+        if found.decided and found.best and found.best not in liked:
+            trace = "" if found.best == judgements[-1].best else trace_of(results[found.best])
+            liked[found.best] = Preferred(f"{found.best}, liked best in round {round}", trace, found.difference)
+    return preferred_before(list(liked.values()))

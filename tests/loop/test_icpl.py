@@ -22,6 +22,8 @@ from rewardsmith.loop.events import Event, VotesWanted, silent
 from rewardsmith.loop.methods import load_method, settings_of
 from rewardsmith.loop.outcome import Outcome
 from rewardsmith.loop.parts import Parts
+from rewardsmith.loop.plan import plan_run
+from rewardsmith.loop.refining import carried_from, refined_config
 from rewardsmith.loop.tuning import fitted_to_votes, tune
 from rewardsmith.loop.voting import judge, verdict
 from rewardsmith.prefer.ballots import Ballot
@@ -406,3 +408,31 @@ def test_a_run_that_people_judge_tells_them_so(tmp_path: Path, without_clips) ->
     assert "Liked best of all that was shown." in report and "What people said" in report
     assert "Learning during the search" not in report and "Nothing was measured" in report
     assert run.best is not None and "best of round 1" in run.liked("r1s0")
+
+
+def test_what_people_judged_can_be_refined_by_a_check(tmp_path, without_clips) -> None:
+    before = rewardsmith.design_reward(
+        tiny_config(method="icpl", feedback="human", guarantee=True, fit_votes=True),
+        runs=tmp_path,
+        observe=People(first_and_last),
+    )
+    slow = tmp_path / "slow.py"
+    slow.write_text(
+        '"""Never faster than 0.04."""\n\n'
+        'def step(features, previous):\n    return {"speed": features["velocity"].abs()}\n\n'
+        'def episode(sums, last, high):\n    return -high["speed"], high["speed"] < 0.04\n'
+    )
+    config = refined_config(before, "never rush", check=slow)
+    assert (config.feedback, config.guarantee, config.fit_votes, config.unmeasured) == ("full", False, False, False)
+    assert "fitness" not in carried_from(before).told and "component" in carried_from(before).told
+    run = rewardsmith.refine_run(before.root, "never rush", check=slow, candidates=1, runs=tmp_path)
+    assert run.finished and run.wishes and run.candidate(run.best).score is not None
+
+
+def test_a_dry_run_shows_what_would_be_asked(tmp_path) -> None:
+    with ModelServer([rewards_in_order(REWARDS)]) as server:
+        config = asking(server.url, method="icpl", feedback="proxy", repairs=0)
+        rewardsmith.design_reward(config, runs=tmp_path)
+        (system, user) = (m["content"] for m in server.requests[0]["messages"])
+    ((name, shown),) = plan_run(config).prompts
+    assert name == "round 1" and system in shown and user in shown and "people watch films" in user

@@ -44,6 +44,7 @@ class ReportCandidate(Record):
     thoughts: str = ""  # what the designer said around the code
     failure: str = ""  # why no code could be had
     screened: str = ""  # why it was not trained, where screening left it out
+    liked: str = ""  # what raters said of it
     findings: tuple[Finding, ...] = ()
     members: tuple[MemberResult, ...] = ()
     race: tuple[RungStanding, ...] = ()  # its standings at the rungs it came to
@@ -117,6 +118,7 @@ class ReportData(Record):
     goal_about: str = ""  # the goal in plain words
     judgements: tuple[ReportJudgement, ...] = ()  # where raters judged
     by_proxy: bool = False  # the metric voted in people's place
+    measured: bool = True  # False where only people's votes say how good a policy is
     status: RunStatus = "finished"
     created: str = ""  # date and time as text
     designer: str = ""  # the model's name, or "builtin"

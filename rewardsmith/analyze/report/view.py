@@ -75,7 +75,6 @@ class CandidateView(NamedTuple):
     is_best: bool
     success: str
     fitness: str
-    liked: str  # what raters said of it
     spark: Markup
     code: Markup
     charts: list[tuple[str, Markup]]
@@ -146,7 +145,7 @@ def report_view(data: ReportData) -> ReportView:
         diff=diff_block(base.code, best.it.code) if best and base else None,
         diff_id=base.id if base else "",
         films=[_film(m) for m in data.media],
-        overview=_overview(data) if measured(data) else [],
+        overview=_overview(data) if data.measured else [],
         fresh=_fresh(data),
         has_references=[name for name, members in data.references.items() if any(m.curve for m in members)],
         spark_measure=spark.measure,
@@ -193,7 +192,7 @@ def _spark_scale(data: ReportData) -> SparkScale:
 def _candidate(c: ReportCandidate, data: ReportData, anchors: dict[str, str], scale: SparkScale) -> CandidateView:
     state, tone, about = STATES[c.state]
     about = c.screened or about
-    scores = kept_scores(c.members) if measured(data) else None
+    scores = kept_scores(c.members) if data.measured else None
     is_best = c.id == data.best
     style = "best" if is_best else "plain"
     names = component_names(c.members)
@@ -207,12 +206,11 @@ def _candidate(c: ReportCandidate, data: ReportData, anchors: dict[str, str], sc
         is_best=is_best,
         success=percent(scores[0]) if scores else "",
         fitness=short(scores[1]) if scores else "",
-        liked=_liked(c.id, data),
         spark=sparkline(
-            bands(c.members if measured(data) else (), scale.value), style=style, y_range=scale.y_range, last=scale.last
+            bands(c.members if data.measured else (), scale.value), style=style, y_range=scale.y_range, last=scale.last
         ),
         code=code_block(c.code, marked={f.line for f in c.findings if f.line and f.severity != "info"}),
-        charts=_curves(c, style) if measured(data) else [],
+        charts=_curves(c, style) if data.measured else [],
         components=[
             (name, line_chart([Line(name, points, style)], title=f"component {name}", size=(220, 116), compact=True))
             for name in names[:MAX_COMPONENTS]
@@ -226,17 +224,6 @@ def _candidate(c: ReportCandidate, data: ReportData, anchors: dict[str, str], sc
         warned=sum(f.severity == "warn" for f in c.findings),
         refused=sum(f.severity == "refuse" for f in c.findings),
     )
-
-
-def measured(data: ReportData) -> bool:
-    """Whether anything but people's votes says how good a policy is."""
-    return data.goal_kind != "people"
-
-
-def _liked(id: str, data: ReportData) -> str:
-    said = [("best", j.round) for j in data.judgements if j.best == id]
-    said += [("worst", j.round) for j in data.judgements if j.worst == id]
-    return ", ".join(f"{what} of round {round}" for what, round in said)
 
 
 def _round(name: str, views: list[CandidateView]) -> RoundView:
